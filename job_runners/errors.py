@@ -337,7 +337,9 @@ class Interrupted(JobRunnersError):
     """
 
     def __init__(self, how: str) -> None:
-        super().__init__(f"The attempt was interrupted: {how}. It may already have had effects.")
+        super().__init__(
+            f"The attempt was interrupted: {how}. It may already have had side effects."
+        )
         self.how = how
 
 
@@ -351,7 +353,7 @@ class TimedOut(JobRunnersError):
             limit = "the time limit of the API function, which runs all work with JobRunner=legacy"
         else:
             limit = "the worker's time limit"
-        super().__init__(f"The attempt exceeded {limit}. It may already have had effects.")
+        super().__init__(f"The attempt exceeded {limit}. It may already have had side effects.")
 
 
 class InvocationsSpent(JobRunnersError):

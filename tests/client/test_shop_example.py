@@ -119,7 +119,7 @@ def test_they_do_so_once_whatever_happens(
     hostile: Hostile,
     services: FakeServices,
 ) -> None:
-    killed = [f"killed after effect {n} ({each!r})" for n, each in enumerate(done, start=1)]
+    killed = [f"killed after side effect {n} ({each!r})" for n, each in enumerate(done, start=1)]
     few = ["each wait ended its invocation", *killed]
     report = hostile.run(job_type, payload, signals=values, only=few[: by_size(99, 0)])
     report.assert_done_once()

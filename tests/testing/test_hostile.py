@@ -63,7 +63,7 @@ def test_a_step_under_an_idempotency_key_is_done_once_whatever_happens(hostile: 
         "killed at checkpoint",
         "killed after checkpoint",
         "out of time at checkpoint",
-        "killed after effect",
+        "killed after side effect",
         "message",
     ):
         assert any(each.startswith(mishap) for each in counted), mishap
@@ -82,7 +82,7 @@ def test_what_comes_after_the_last_checkpoint_is_found_to_be_done_twice(hostile:
     report = hostile.run("remind_hastily", ONE)
     assert report.done_twice == ["text to Ada"]
     found = report.findings["Done twice: 'text to Ada'"]
-    assert "killed after effect 1 ('text to Ada')" in found
+    assert "killed after side effect 1 ('text to Ada')" in found
     assert any(mishap.startswith("killed at checkpoint 1") for mishap in found)
     assert any(mishap.startswith("froze before call") for mishap in found)
     assert not any(mishap.startswith("every message was delivered twice") for mishap in found)

@@ -189,7 +189,7 @@ def test_failures_say_what_happened(
 
 
 HOSTILE = """
-KILLED = "killed after effect 1 ('text to Ada')"
+KILLED = "killed after side effect 1 ('text to Ada')"
 
 @pytest.fixture(autouse=True)
 def service(monkeypatch, hostile):
@@ -224,12 +224,12 @@ def test_a_job_that_does_something_twice_is_said_with_how_to_play_that_again(
         [
             "E*'remind_hastily': 1 of 1 runs had problems (status: 1 succeeded).",
             "E*Done twice: 'text to Ada'",
-            "E*  killed after effect 1 ('text to Ada'); succeeded in attempt 2",
-            "E*Repeat one run: hostile.run('remind_hastily', *, only=\"killed after effect 1 (*",
+            "E*  killed after side effect 1 ('text to Ada'); succeeded in attempt 2",
+            "E*Repeat one run: hostile.run('remind_hastily', *, only=\"killed after side effect*",
             "E*If an action must not happen twice, do it in a job.step*",
-            "E*hostile saw no effect of 'remind'*",
+            "E*hostile saw no side effect of 'remind'*",
             "E*Undisturbed, the job must succeed. The job 'remind_nobody' (*) has not succeeded*",
-            "E*Did you mean \"killed after effect 1 ('text to Ada')\"?",
+            "E*Did you mean \"killed after side effect 1 ('text to Ada')\"?",
             "E*No job is named 'remnid'. Did you mean 'remind'?",
         ]
     )

@@ -15,7 +15,8 @@ JOBS, *TESTS, WITHOUT_PYTEST = re.findall(r"```python\n(.*?)```", PAGE, re.DOTAL
 (SHOWN,) = re.findall(r"```text\n(.*?)\n```", PAGE, re.DOTALL)
 AS_SHOWN = """
 def test_it_reads_as_shown(hostile):
-    killed = ["killed after effect 1 ('Dear Ada')", "killed after effect 2 ('Dear Grace')"]
+    first, second = "killed after side effect 1 ('Dear Ada')", "killed after side effect 2"
+    killed = [first, f"{second} ('Dear Grace')"]
     report = hostile.run("remind_hastily", {"names": ["Ada", "Grace"]}, only=killed)
     assert str(report) == SHOWN
 """

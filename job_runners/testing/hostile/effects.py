@@ -7,9 +7,9 @@ from typing import Any
 class Effects:
     """Records side effects, such as payments and mails, for a test's fake services.
 
-    As in a real service, effects with the same idempotency key happen only once. The simulated
-    Lambda may kill the job right after an effect was recorded, so that the service has acted but
-    the job never gets the response.
+    As in a real service, side effects with the same idempotency key happen only once. The simulated
+    Lambda may kill the job right after a side effect was recorded, so that the service has acted
+    but the job never gets the response.
     """
 
     def __init__(self) -> None:
@@ -25,9 +25,9 @@ class Effects:
     def record(
         self, what: Any, *, idempotency_key: str | None = None, at_least_once: bool = False
     ) -> bool:
-        """Record an effect. Return False if its idempotency key was already used.
+        """Record a side effect. Return False if its idempotency key was already used.
 
-        `what` describes the effect. It must be the same in every run of the job, so it must not
+        `what` describes it. It must be the same in every run of the job, so it must not
         contain a time or an attempt number.
 
         Some systems, such as a mail server, take no keys. If the effect may then happen again when

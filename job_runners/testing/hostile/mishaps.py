@@ -18,7 +18,7 @@ class Question(StrEnum):
     AFTER_CALL = "after a call"
     CHECKPOINT = "a checkpoint"
     AFTER_CHECKPOINT = "after a checkpoint"
-    AFTER_EFFECT = "after an effect"
+    AFTER_EFFECT = "after a side effect"
     EVENT_SENT = "an event"
     STALE_READ = "a stale read"
 
@@ -86,4 +86,4 @@ def possible_mishaps(moments: list[Moment]) -> Iterator[Mishap]:
             case Question.AFTER_CHECKPOINT:
                 yield Mishap(f"killed after checkpoint {at}", moment, -1)
             case Question.AFTER_EFFECT:
-                yield Mishap(f"killed after effect {at}", moment, -1)
+                yield Mishap(f"killed after side effect {at}", moment, -1)

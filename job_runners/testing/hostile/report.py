@@ -78,7 +78,7 @@ class Report:
 
     @property
     def done_twice(self) -> list[Any]:
-        """The effects that any play had more often than the undisturbed one, each listed once."""
+        """The side effects that a play had more often than the undisturbed one, each once."""
         effects: dict[str, Any] = {}
         for play in self.plays:
             for effect in _repeated_effects(play, self.undisturbed):
@@ -90,17 +90,17 @@ class Report:
         __tracebackhide__ = True
         if not self.undisturbed.effects:
             raise AssertionError(
-                f"hostile saw no effect of {self.job_type!r}. Make the test's fake services call "
-                "hostile.effects.record(…), or pass effects= the list that they fill"
+                f"hostile saw no side effect of {self.job_type!r}. Make the test's fake services "
+                "call hostile.effects.record(…), or pass effects= the list that they fill"
             )
         self.assert_went_well()
 
     def assert_went_well(self) -> None:
         """Raise AssertionError unless every play went as well as the undisturbed one.
 
-        No effect may occur more often, or be repeated outside a step, even with the same key. If
-        the job succeeded, no effect may be missing, and its result must be the same. It may fail
-        only because it was interrupted.
+        No side effect may occur more often, or be repeated outside a step, even with the same key.
+        If the job succeeded, no side effect may be missing, and its result must be the same. It may
+        fail only because it was interrupted.
         """
         __tracebackhide__ = True
         if self._findings:

@@ -96,7 +96,7 @@ def test_a_killed_untagged_job_fails_and_is_told_honestly(delay_queue: str) -> N
     assert (row.status, row.error["kind"]) == (Status.FAILED, "Interrupted")
     assert row.error["traceback"] == ""  # it was raised nowhere
     assert "RetriesExhausted" in row.error["message"]
-    assert "may already have had effects" in row.error["message"]
+    assert "may already have had side effects" in row.error["message"]
     assert delayed(delay_queue) == 0
 
 

@@ -258,7 +258,7 @@ def test_a_timeout_is_the_attempts_over_all_its_invocations(
     row = bench.run(row, seconds=300)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "TimedOut")
     assert "its timeout of 490 s" in row.error["message"]
-    assert "may already have had effects" in row.error["message"]
+    assert "may already have had side effects" in row.error["message"]
 
 
 @pytest.mark.parametrize(

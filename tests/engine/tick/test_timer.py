@@ -171,7 +171,7 @@ def test_an_untagged_job_whose_lease_has_run_out_fails_as_interrupted(
     tick(post)
     row = read(row)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "Interrupted")
-    assert "may already have had effects" in row.error["message"]
+    assert "may already have had side effects" in row.error["message"]
     assert post.sent == []
 
 
