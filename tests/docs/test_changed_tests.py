@@ -11,7 +11,7 @@ from tools.changed_tests import FOLDERS, SMOKE, paths_to_test
 @pytest.mark.parametrize(
     ("path", "runs"),
     [
-        ("job_runners/engine/lines/pump.py", {"tests/engine/lines"}),
+        ("job_runners/engine/lines/admission.py", {"tests/engine/lines"}),
         ("job_runners/engine/groups/markers.py", {"tests/engine/groups"}),
         ("job_runners/engine/wire/messages.py", {"tests/engine", "tests/runners"}),
         ("job_runners/store/transitions/claiming.py", {"tests/store", "tests/engine/unique"}),

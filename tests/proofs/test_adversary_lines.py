@@ -139,8 +139,10 @@ def messages_that_lie(history: ScriptedHistory) -> None:
         history.run(job)
     for _ in range(2):
         history.world.time += 240 * clock.SECOND
-        pump = partial(admission.admit_waiting, LIMITED, "*", lambda _message, _delay=0: None)
-        history.world.invoke("timer", pump)
+        admission_pass = partial(
+            admission.admit_waiting, LIMITED, "*", lambda _message, _delay=0: None
+        )
+        history.world.invoke("timer", admission_pass)
     for job in jobs[1:]:
         history.run(job)
 
@@ -180,9 +182,9 @@ def any_free_slot(line: Line) -> LineItem | None:
     return LineItem(line.partition_key, f"slot#{max(free):03d}") if free else None
 
 
-def look_once(pump: admission._AdmissionPass) -> None:
+def look_once(admission_pass: admission._AdmissionPass) -> None:
     """Run an admission pass, and admit one at most."""
-    pump._try_step()
+    admission_pass._try_step()
 
 
 TWINS: list[tuple[Script, Any, str, Any, str]] = [

@@ -66,7 +66,7 @@ def test_a_cancel_that_meets_a_transaction_is_tried_again(bench: Bench, refuse: 
     assert caller_actions.cancel(row).status is Status.CANCELED
 
 
-def test_resumed_jobs_go_on_past_one_that_another_pump_has_in_hand(
+def test_resumed_jobs_go_on_past_one_that_another_pass_has_in_hand(
     bench: Bench, refuse: Refuse
 ) -> None:
     pausing.pause(Kind.JOB_TYPE, "sample_again")

@@ -28,7 +28,7 @@ from telemetry_lines import logged
 
 
 def held_rows(bench: Bench, number: int, groups: str = "") -> list[JobRequest]:
-    """Return so many jobs that wait in the line, where nobody has a slot: their pump was lost.
+    """Return so many jobs that wait in the line, where nobody has a slot: their pass was lost.
 
     `groups` has one letter for the group of each job.
     """
@@ -64,7 +64,7 @@ def test_where_nobody_waits_there_is_nothing_to_do(one_slot: Bench, lines: io.St
     assert "crashed" not in [line["message"] for line in logged(lines)]
 
 
-def test_a_pump_that_aws_does_not_answer_goes_on_in_a_minute(
+def test_a_pass_that_aws_does_not_answer_goes_on_in_a_minute(
     one_slot: Bench, outage: Outage
 ) -> None:
     waiting = dispatch(one_slot)
@@ -81,7 +81,7 @@ def test_a_pump_that_aws_does_not_answer_goes_on_in_a_minute(
     assert held() == [waiting.id]
 
 
-def test_a_pump_whose_time_is_over_goes_on_by_a_message(bench: Bench) -> None:
+def test_a_pass_whose_time_is_over_goes_on_by_a_message(bench: Bench) -> None:
     limits.put(QUEUE, slots=3)
     rows = held_rows(bench, 3)
     admission.admit_waiting(QUEUE, "*", bench.send, until=clock.now())
@@ -107,7 +107,7 @@ def happens_before_it_is_admitted(
 
 
 @pytest.mark.parametrize(("code", "at_once"), [("TransactionConflict", 1), ("Throttling", 0)])
-def test_a_pump_that_meets_another_write_looks_again_at_once(
+def test_a_pass_that_meets_another_write_looks_again_at_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, code: str, at_once: int
 ) -> None:
     """And not where AWS is away: then in a minute."""

@@ -108,7 +108,7 @@ def test_a_job_whose_worker_never_hears_of_its_hold_is_admitted(
 
 
 def test_a_line_that_is_busy_day_and_night_stays_listed(bench: Bench) -> None:
-    """The first of a day may be admitted by a pump, never by its own claim."""
+    """The first of a day may be admitted by a pass, never by its own claim."""
     limits.put(QUEUE, slots=1)
     first, second = dispatch(bench), dispatch(bench)
 
@@ -127,7 +127,7 @@ def test_a_line_that_is_busy_day_and_night_stays_listed(bench: Bench) -> None:
 def test_an_entry_that_can_not_be_dealt_with_keeps_no_outcome_from_being_recorded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who pumps has done its own work: what goes wrong there is not its failure."""
+    """A process that makes a pass has done its own work: an error there is not its failure."""
     limits.put(QUEUE, slots=1)
 
     def broken(*_: object) -> None:

@@ -208,7 +208,7 @@ def campaign_job(bench: Bench, campaign: str) -> JobRequest:
 
 
 def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
-    """Have a job wait under each of so many keys, with a slot that is free: the pump was lost."""
+    """Have a job wait under each of so many keys, with a slot that is free: the pass was lost."""
     rows = []
     for number in range(many):
         row = campaign_job(bench, f"campaign {number:03d}")

@@ -249,7 +249,7 @@ def test_one_of_newer_code_that_was_admitted_keeps_its_slot(one_slot: Bench) -> 
     assert (one_slot.read(row).status, holder()) == (Status.QUEUED, row.id)
 
 
-def test_a_pump_sets_few_aside_and_goes_on_in_a_minute(one_slot: Bench) -> None:
+def test_a_pass_sets_few_aside_and_goes_on_in_a_minute(one_slot: Bench) -> None:
     rows = [dispatch(one_slot) for _ in range(12)]
     good = dispatch(one_slot)
     during = [*rows, good]

@@ -135,7 +135,7 @@ def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench:
 def test_a_job_that_is_held_again_keeps_its_new_entry(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pump reads a row that was canceled, and meanwhile that is retried and held again.
+    """The pass reads a row that was canceled, and meanwhile that is retried and held again.
 
     Its entry was left, as after a table was restored.
     """
@@ -383,7 +383,7 @@ def test_one_that_is_canceled_while_it_is_let_go_keeps_no_other_waiting(bench: B
 
 
 @pytest.mark.parametrize(("code", "admitted"), [("TransactionConflict", 1), ("Throttling", 0)])
-def test_one_that_another_pump_has_in_hand_is_left_to_it_and_an_outage_ends_the_letting_go(
+def test_one_that_another_pass_has_in_hand_is_left_to_it_and_an_outage_ends_the_letting_go(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, code: str, admitted: int
 ) -> None:
     first, second = held(bench, count=2)

@@ -1,4 +1,4 @@
-"""What limits cost, counted at the boundary: write units, and requests of a pump and of a look."""
+"""What limits cost, counted at the boundary: write units, and requests of a pass and of a look."""
 
 from typing import Any
 
@@ -256,7 +256,7 @@ def test_a_look_of_the_timer_at_a_job_that_waits_costs_three(bench: Bench, units
     assert units.spent() == 3
 
 
-def test_what_a_pump_asks_for_does_not_grow_with_the_number_that_wait(
+def test_what_a_pass_asks_for_does_not_grow_with_the_number_that_wait(
     bench: Bench, units: Units
 ) -> None:
     limits.put("a", slots=1)
