@@ -70,9 +70,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=26)
     parser.add_argument("--cpu-only", action="store_true", help="don't count instructions")
     parser.add_argument("--bounded", action="store_true", help="fail if a bound is exceeded")
-    given = parser.parse_args()
-    costs = measure(given.rounds, instructions=not given.cpu_only)
-    if given.bounded and above(costs):
+    options = parser.parse_args()
+    costs = measure(options.rounds, instructions=not options.cpu_only)
+    if options.bounded and above(costs):
         print("\n".join(above(costs)), file=sys.stderr)
         return 1
     return 0

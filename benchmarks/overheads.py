@@ -116,9 +116,9 @@ def main() -> int:
     )
     parser.add_argument("--bounded", action="store_true", help="fail if a bound is exceeded")
     parser.add_argument("--cpu-only", action="store_true", help="don't count instructions")
-    given = parser.parse_args()
-    above = measure(given.rounds, given.units, instructions=not given.cpu_only)
-    if given.bounded and above:
+    options = parser.parse_args()
+    above = measure(options.rounds, options.units, instructions=not options.cpu_only)
+    if options.bounded and above:
         print("\n".join(above), file=sys.stderr)
         return 1
     return 0
