@@ -3,12 +3,13 @@
 One warm POST /jobs and its worker run on moto in this process, and `sys.setprofile` records each
 call of a function in this checkout. A change of file is a call whose function is in another file
 than the function that was called before it. Python's frozen modules count too. With `-v`, the
-files are listed in their order.
+files are listed in their order. The last line has the number of our modules that both calls import.
 """
 
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,10 @@ def main() -> None:
     show("POST /jobs", posted)
     show("worker", ran)
     show("both", posted, ran)
+    ours = [
+        name for name in sys.modules if re.match(r"job_runners\.(?!testing|fake_dynamodb)", name)
+    ]
+    sys.stdout.write(f"imported: {len(ours)} modules\n")
 
 
 if __name__ == "__main__":
