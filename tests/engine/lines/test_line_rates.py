@@ -375,3 +375,18 @@ def test_a_start_that_is_counted_slowly_is_counted_once(
     monkeypatch.setattr(lines, "count_start", slowly)
     assert still.run(late).status is Status.SUCCEEDED
     assert len(counted) == 1
+
+
+def test_a_count_is_refused_after_the_worker_before_it_has_moved_its_start(still: Bench) -> None:
+    rate = Rate(1, seconds=60)
+    limits.put(QUEUE, rate=rate)
+
+    def read_line() -> Line:
+        return lines.read_line(QUEUE, "*", limits.Limits(rate=rate))
+
+    now = clock.now()
+    assert lines.count_start(read_line(), rate, "first", now)
+    stale = read_line()
+    assert lines.count_start(read_line(), rate, "first", now + 30_000)
+    assert not lines.count_start(stale, rate, "second", now + 60_000)
+    assert read_line().next_start_at() == now + 90_000
