@@ -132,7 +132,7 @@ class Value:
             if name in arguments:
                 raise TypeError(f"{_class_name(self)}: the argument {name!r} is given twice")
             if name not in fields:
-                hint = _closest_name_hint(name, fields)
+                hint = _closest_names_hint(name, fields)
                 raise TypeError(f"{_class_name(self)}: the argument {name!r} is unknown{hint}")
         arguments |= kwargs
         values = self.__dict__  # because __setattr__ refuses all assignments
@@ -182,11 +182,11 @@ def _class_name(value: Value) -> str:
     return type(value).__qualname__
 
 
-def _closest_name_hint(name: str, fields: dict[str, _Field]) -> str:
+def _closest_names_hint(name: str, fields: dict[str, _Field]) -> str:
     from difflib import get_close_matches  # imported here because only this error needs it
 
-    nearest = get_close_matches(name, list(fields), n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+    nearest = get_close_matches(name, list(fields), n=2)
+    return f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
 
 
 def _refuse(action: str, name: str) -> None:

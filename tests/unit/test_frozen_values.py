@@ -73,6 +73,8 @@ def test_the_function_of_a_job_is_given_by_place_or_by_name() -> None:
     for wrong in ({}, {"function": "acme.letters:send", "colour": "red"}):
         with pytest.raises(TypeError, match=r"'function' is missing|'colour' is unknown"):
             Job(**wrong)  # type: ignore[arg-type] # that is the point
+    with pytest.raises(TypeError, match="did you mean 'queues' or 'queue_name'"):
+        Job("acme.letters:send", queue="slow")  # type: ignore[call-arg] # that is the point
     with pytest.raises(TypeError, match="Retry takes 0 positional arguments"):
         Retry(3)  # type: ignore[call-arg] # that is the point
 
