@@ -2,9 +2,10 @@
 
 A *transition* is a write that changes a job's row. It returns a `Change`: the row before and
 after the write. Every process that ends a job, continues it or makes it wait then calls `settle`
-with this change. Only `settle` sends the jobs that a job's end has saved or admitted, records a
-member's end in its group, admits the jobs that wait in a line, and counts failures. To add a
-consequence of a job's end, add it to `settle`.
+with this change. Only `settle` sends the jobs that a job's end has saved, records a member's end
+in its group, gives away the capacity that the end has freed, and counts failures. To add a
+consequence of a job's end, add it to `settle`. (Jobs are also admitted where nothing has ended: by
+a worker that has to wait for a start, by wake-ups and by the timer's sweep.)
 
 If a process is killed before it has settled its transition, the timer does the rest.
 """
