@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs sphinx run demo test test-more test-all pytest-all django-all test-nightly test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test test-more test-all our-tests other-tests test-nightly test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -39,16 +39,17 @@ test-more: dev aws scan tlc sphinx ## Run the tests that make test leaves out, a
 
 # In one run of pytest, tests share what takes long to start: stacks, the site, the wheel.
 test-all: check tlc sphinx ## Run what make test and make test-more run, at once: CI does this
-	@$(PY) -m job_runners.building.app_tests
-	@$(MAKE) --jobs 2 pytest-all django-all
+	@$(MAKE) --jobs 2 our-tests other-tests
 
 # Tests call make too, which would warn that it isn't one of the two jobs.
-pytest-all:
+our-tests:
 	@MAKEFLAGS=--no-print-directory MORE=1 $(PYTEST) -m "not nightly"
 
-django-all: # its output comes at its end, because pytest writes in the meantime
-	@said=$$(sh tools/test_django.sh newest 2>&1 && sh tools/test_django.sh 6.0 2>&1); code=$$?; \
-		echo "$$said"; exit $$code
+# Those of the project, and of job_runners/django. Their output comes at the end, because pytest writes in
+# the meantime.
+other-tests:
+	@said=$$({ $(PY) -m job_runners.building.app_tests && sh tools/test_django.sh newest && \
+		sh tools/test_django.sh 6.0; } 2>&1); code=$$?; echo "$$said"; exit $$code
 
 test-django: dev ## Run the tests of job_runners/django, with both versions of Django (needs Python 3.12)
 	@sh tools/test_django.sh newest
