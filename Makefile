@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs sphinx run demo test test-more test-nightly test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test test-more test-all our-tests other-tests test-nightly test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -32,10 +32,24 @@ test: check tlc ## Run all checks and tests, including end to end
 	@$(PYTEST) -m "not more"
 	@sh tools/test_django.sh newest -m "not more"
 
-test-more: check tlc sphinx ## Run the tests that make test leaves out, and those that do more here
+test-more: dev aws scan tlc sphinx ## Run the tests that make test leaves out, and those that do more here
 	@MORE=1 $(PYTEST) -m "(more or sized) and not nightly"
 	@sh tools/test_django.sh newest -m more
 	@sh tools/test_django.sh 6.0
+
+# In one run of pytest, tests share what takes long to start: stacks, the site, the wheel.
+test-all: check tlc sphinx ## Run what make test and make test-more run, at once: CI does this
+	@$(MAKE) --jobs 2 our-tests other-tests
+
+# Tests call make too, which would warn that it isn't one of the two jobs.
+our-tests:
+	@MAKEFLAGS=--no-print-directory MORE=1 $(PYTEST) -m "not nightly"
+
+# Those of the project, and of job_runners/django. Their output comes at the end, because pytest writes in
+# the meantime.
+other-tests:
+	@said=$$({ $(PY) -m job_runners.building.app_tests && sh tools/test_django.sh newest && \
+		sh tools/test_django.sh 6.0; } 2>&1); code=$$?; echo "$$said"; exit $$code
 
 test-django: dev ## Run the tests of job_runners/django, with both versions of Django (needs Python 3.12)
 	@sh tools/test_django.sh newest

@@ -14,7 +14,7 @@ from needed_packages import needed
 from newcomers import Newcomer, give_downloads
 from package_index import index_of_this_environment, repacked
 
-pytestmark = pytest.mark.more
+pytestmark = [pytest.mark.more, pytest.mark.nightly]
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ from job_runners import __version__
 from job_runners.places import ROOT
 from package_index import PASSWORD, USER, PackageIndex, package_index
 
-pytestmark = [pytest.mark.more, pytest.mark.e2e, pytest.mark.timeout(1200)]
-
 NOT_RELEASED = (".*", "__pycache__", "dist", "docs", "examples", "tests")
 OURS = ("JOBS_", "PYTHON", "PYTEST", "VIRTUAL_ENV")  # variables that a new terminal doesn't have
 
@@ -153,6 +151,10 @@ class Person:
             running.wait(60)
 
 
+@pytest.mark.e2e
+@pytest.mark.more
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("python", found_pythons(), ids=lambda each: Path(each).name)
 def test_a_person_goes_from_the_index_to_a_finished_job(
     index: PackageIndex, tmp_path: Path, python: str

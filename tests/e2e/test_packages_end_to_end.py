@@ -27,6 +27,7 @@ from package_index import (
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.more,
+    pytest.mark.nightly,
     pytest.mark.xdist_group("local AWS, enforcing"),
     pytest.mark.timeout(900),
 ]

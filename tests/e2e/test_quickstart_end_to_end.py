@@ -18,13 +18,7 @@ from job_runners.cli.problem import Exit
 from job_runners.places import ROOT
 from newcomers import Newcomer
 
-# It starts a local AWS of its own: beside the one that most tests share, and not beside a third.
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.more,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("local AWS, enforcing"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 PAGE = (ROOT / "docs" / "start" / "quickstart.md").read_text(encoding="utf-8")
 PATIENCE = 240  # seconds, for a command on a busy machine

@@ -93,6 +93,7 @@ def fix_after_each_deploy(person: Newcomer) -> None:
     sam.chmod(0o755)
 
 
+@pytest.mark.nightly
 def test_every_kind_of_work_is_run_and_everything_is_removed(
     account: Account, tmp_path: Path
 ) -> None:
@@ -188,6 +189,7 @@ def test_the_first_hour_is_measured_and_everything_is_removed(
     assert account.leftovers() == []
 
 
+@pytest.mark.nightly
 def test_an_interrupted_first_hour_reports_what_it_has_measured(
     account: Account, tmp_path: Path
 ) -> None:

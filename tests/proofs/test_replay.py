@@ -19,7 +19,7 @@ from recorded_histories import LIMITED, WITHOUT_LIMITS, not_of_the_model, record
 from sizes import by_size
 from tools import tlc
 
-HISTORIES = by_size(8, 60, 1000)
+HISTORIES = by_size(8, 30, 1000)
 OF_LIMITS = by_size(18, 24, 300)
 _AT_ONCE = 50  # that TLC is given in one module
 VERBS = set(re.findall(r'write\.do = "(\w+)"', (tlc.MODEL / "Replay.tla").read_text())) - {"claim"}
