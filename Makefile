@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs sphinx run demo test test-more test-all our-tests other-tests test-nightly test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test our-tests other-tests test-nightly test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -27,29 +27,21 @@ run: dev ## Run the project on a local AWS, and stay up
 demo: dev ## Run examples/campaign over a file of 10,000 contacts; fail unless every count is right
 	@PYTHONPATH=. $(PY) examples/campaign/demo.py
 
-test: check tlc ## Run all checks and tests, including end to end
-	@$(PY) -m job_runners.building.app_tests
-	@$(PYTEST) -m "not more"
-	@sh tools/test_django.sh newest -m "not more"
-
-test-more: dev aws scan tlc sphinx ## Run the tests that make test leaves out, and those that do more here
-	@MORE=1 $(PYTEST) -m "(more or sized) and not nightly"
-	@sh tools/test_django.sh newest -m more
-	@sh tools/test_django.sh 6.0
-
-# In one run of pytest, tests share what takes long to start: stacks, the site, the wheel.
-test-all: check tlc sphinx ## Run what make test and make test-more run, at once: CI does this
+# MORE=1 adds the long tests, and makes others do more: CI does this. All tests run at once, because
+# they share what takes long to start: stacks, the site, the wheel.
+test: check tlc $(if $(MORE),sphinx) ## Run all checks and tests, including end to end; MORE=1: also the long ones
 	@$(MAKE) --jobs 2 our-tests other-tests
 
 # Tests call make too, which would warn that it isn't one of the two jobs.
 our-tests:
-	@MAKEFLAGS=--no-print-directory MORE=1 $(PYTEST) -m "not nightly"
+	@MAKEFLAGS=--no-print-directory $(PYTEST) -m "not $(if $(MORE),nightly,more)"
 
-# Those of the project, and of job_runners/django. Their output comes at the end, because pytest writes in
-# the meantime.
+# Those of the project, and of job_runners/django. Their output comes at the end, because pytest writes
+# in the meantime.
 other-tests:
-	@said=$$({ $(PY) -m job_runners.building.app_tests && sh tools/test_django.sh newest && \
-		sh tools/test_django.sh 6.0; } 2>&1); code=$$?; echo "$$said"; exit $$code
+	@said=$$({ $(PY) -m job_runners.building.app_tests && \
+		sh tools/test_django.sh newest $(if $(MORE),&& sh tools/test_django.sh 6.0,-m "not more"); } 2>&1); \
+		code=$$?; echo "$$said"; exit $$code
 
 test-django: dev ## Run the tests of job_runners/django, with both versions of Django (needs Python 3.12)
 	@sh tools/test_django.sh newest

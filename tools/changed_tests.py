@@ -3,7 +3,7 @@
 Changed files are untracked, or differ from a commit (by default HEAD). For a changed test file, run
 that file. For a file of tests/support, run the tests that use it. For any other file, run its test
 folders in FOLDERS. Tests that take a second or more run only if their own file has changed. Tests
-on the local AWS and tests of `make test-more` don't run.
+on the local AWS and long tests don't run.
 
 pytest-testmon doesn't do this: it follows only the Python code that a test's own process runs. For
 a changed page or template, or code that runs in a child process, it runs nothing. And its first run

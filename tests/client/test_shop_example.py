@@ -108,7 +108,6 @@ def test_an_order_and_a_refund_end_as_people_say(
     assert (assert_succeeded(job), services.done) == (result, done)
 
 
-@pytest.mark.sized
 @pytest.mark.parametrize(("job_type", "payload", "values", "result", "done"), CASES)
 def test_they_do_so_once_whatever_happens(
     job_type: str,

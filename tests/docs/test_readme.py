@@ -26,6 +26,7 @@ def test_the_first_screen_has_a_job_and_the_commands_that_run_it_and_the_tests()
     assert blocks(first_screen) == [JOB, ENTRY, CLIENT]
     commands = re.findall(r"^make (\w+)", blocks(first_screen, "sh")[0], re.MULTILINE)
     assert commands == ["demo", "test"]
+    assert "make test\n" in (ROOT / ".ci/run").read_text()
 
 
 def test_the_landing_page_shows_the_same_job() -> None:

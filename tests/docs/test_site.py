@@ -145,7 +145,7 @@ def test_the_http_reference_has_every_route_with_its_role_and_fields() -> None:
 
 @pytest.fixture(scope="module")
 def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the site. `make test-more` makes Sphinx's environment."""
+    """Return a folder with the site. `make test MORE=1` makes Sphinx's environment."""
     out = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
         [sys.executable, "-m", "tools.site", out],

@@ -1,6 +1,6 @@
 """`job-runners run` with a project: everything that its jobs and tasks can do, on the local AWS.
 
-Every test runs with processes of functions that are forked, and in `make test-more` also with
+Every test runs with processes of functions that are forked, and with `MORE=1` also with
 others that import the code themselves.
 """
 

@@ -223,7 +223,6 @@ def can_be_wrong(path: str, method: str) -> bool:
     return "<" in path or bool(each.body or each.parameters)
 
 
-@pytest.mark.sized
 @pytest.mark.parametrize(
     ("path", "method", "kind"),
     [(*each, GenerationMode.POSITIVE) for each in DOCUMENTED]
@@ -253,7 +252,6 @@ def test_what_is_taken_and_answered_is_what_the_document_says(
     assert kind is GenerationMode.NEGATIVE or is_of_one or min(seen) < 300
 
 
-@pytest.mark.sized
 @pytest.mark.parametrize(
     ("path", "method"), [each for each in DOCUMENTED if "<job_id>" in each[0]], ids=str
 )
@@ -274,7 +272,6 @@ def test_so_it_is_with_jobs_that_are_there(
     holds()
 
 
-@pytest.mark.sized
 def test_so_it_is_with_a_failed_task_that_is_there(worker: FakeLambda) -> None:
     strategy = operation("/tasks/failed/<task_id>/redrive", "POST").as_strategy()
     seen: set[int] = set()
@@ -299,7 +296,6 @@ def test_so_it_is_with_a_failed_task_that_is_there(worker: FakeLambda) -> None:
     assert seen == {202, 409, 422}
 
 
-@pytest.mark.sized
 @pytest.mark.parametrize(
     ("path", "method"), [each for each in DOCUMENTED if each[0].startswith("/schedules/")], ids=str
 )

@@ -85,7 +85,6 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.sized
 def test_every_accepted_job_ends_in_exactly_one_outcome(
     record_property: Callable[[str, object], None],
 ) -> None:

@@ -25,7 +25,6 @@ def on_stage(environment: None) -> Iterator[None]:
         yield
 
 
-@pytest.mark.sized
 def test_with_several_codes_and_missing_functions_no_promise_is_broken() -> None:
     figures: Counter[str] = Counter()
     for seed in range(by_size(60, 600, 2_000)):

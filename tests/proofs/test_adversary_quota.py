@@ -14,8 +14,6 @@ from sizes import by_size
 
 HISTORIES = by_size(5, 30)
 
-pytestmark = pytest.mark.sized
-
 
 def play(most: int = 1000, faults: Set[Fault] | None = None) -> Counter[str]:
     figures: Counter[str] = Counter()

@@ -36,7 +36,6 @@ def noticed(*, near: int = 0) -> str:
     return broken_promise(near=near, faults={Fault.SCHEDULES})
 
 
-@pytest.mark.sized
 def test_every_occurrence_is_started_once_or_accounted_for(
     record_property: Callable[[str, object], None],
 ) -> None:

@@ -34,7 +34,6 @@ def on_stage(environment: None) -> Iterator[None]:
         yield
 
 
-@pytest.mark.sized
 def test_every_write_of_recorded_histories_is_one_of_the_models(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -67,7 +66,6 @@ def test_every_write_of_recorded_histories_is_one_of_the_models(
     )
 
 
-@pytest.mark.sized
 def test_every_slot_is_taken_and_given_back_as_in_the_model(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

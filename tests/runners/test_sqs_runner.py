@@ -171,7 +171,6 @@ def test_a_send_that_fails_is_told_as_lambda_async_tells_it(queue: FakeQueue) ->
     assert not isinstance(failed.value, SendInDoubt)
 
 
-@pytest.mark.sized
 def test_nothing_is_lost_or_doubled_under_a_queue_that_does_its_worst() -> None:
     url = "https://sqs.us-east-1.amazonaws.com/123456789012/work"
     with simulated_aws(JOB_RUNNER="sqs_runner.runner", WORK_QUEUE_URL=url):

@@ -1,7 +1,4 @@
-"""How much a test does: little in `make test`, more in `make test-more`, all in `make chaos`.
-
-A test that asks has the mark `sized`, so that `make test-more` runs it again.
-"""
+"""How much a test does: little in `make test`, more in `make test MORE=1`, all in `make chaos`."""
 
 import os
 

@@ -85,7 +85,6 @@ def _comparable(part: Any) -> Any:
     return part
 
 
-@pytest.mark.sized
 @pytest.mark.parametrize("seed", range(by_size(3, more=24, chaos=1000)))
 def test_each_answer_and_what_is_left_are_as_with_moto(seed: int, environment: None) -> None:
     expected, expected_left = _played(seed, "moto", 100)

@@ -78,7 +78,6 @@ class Large(Gathering):
         return (Member("sample_once", Counted(index % 1000)) for index in range(self.number))
 
 
-@pytest.mark.sized
 def test_each_member_counts_once_and_the_job_continues_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

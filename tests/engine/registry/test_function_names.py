@@ -304,7 +304,6 @@ def test_the_api_refuses_what_it_can_not_check_and_lists_the_rest(
     assert not registry().jobs["letters"].__dict__.get("call")
 
 
-@pytest.mark.sized
 def test_nothing_is_lost_when_workers_can_not_load_the_work() -> None:
     faults = frozenset({Fault.DEPLOYS})
     with simulated_aws():

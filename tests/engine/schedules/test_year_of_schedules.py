@@ -70,7 +70,6 @@ def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
     telemetry.logger.setLevel("INFO")
 
 
-@pytest.mark.sized
 def test_a_year_brings_each_occurrence_once_through_both_changes_of_the_clock(year: Year) -> None:
     year.pass_by()
     # A time of the night that is skipped comes as the clock jumps; one that comes twice, once.

@@ -134,7 +134,6 @@ def test_types_that_can_not_be_read_end_no_run(
     assert other[0] in take_sent(classes)
 
 
-@pytest.mark.sized
 def test_ten_thousand_jobs_of_a_blocked_class_delay_no_lost_message_of_another(
     classes: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,7 +216,6 @@ def a_noon_and_an_evening(year: Year, day: date) -> list[str]:
     return ["daily", "third"]
 
 
-@pytest.mark.sized
 def test_a_year_of_what_recurs_and_is_unique_loses_and_doubles_nothing(year: Year) -> None:
     nights = [local(day, 2, 30) for day in YEAR]
     nights[YEAR.index(SPRING)] = local(SPRING, 3, 0)
