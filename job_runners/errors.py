@@ -11,7 +11,11 @@ JobRunnersError
         engine/registry/errors.py   what the app declares, and failed tasks
         work/errors.py              misuse of a running job
         api/errors.py               HTTP requests
-        aws/errors.py               AWS errors, such as which of them are temporary
+        aws/clients.py              services without a client; aws/errors.py judges AWS's own errors
+        shipped/webhooks/errors.py, shipped/jobs/outputs.py    deliveries that were refused
+        building/app_folder.py, building/samconfig.py          projects that can't be built
+
+The client, which needs nothing else of this package, has a tree of its own: client/errors.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
