@@ -30,7 +30,7 @@ KEY = {
     "last_started_at": SINCE,
     "next_start_at": None,
 }
-BACKLOG = {
+BACKLOG: dict[str, Any] = {
     "jobs": [
         {
             "queue_name": "quiet",
@@ -120,6 +120,17 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
     ]
     assert "Only 1,000 were counted" in jobs("queues").stderr
     assert json.loads(jobs("queues", "--json").stdout) == {"queues": listed, "backlog": BACKLOG}
+
+
+def test_a_queue_with_limits_counts_its_jobs_that_no_worker_has_met(api: FakeApi) -> None:
+    api.on("GET", "/queues?limit=100", 200, {"queues": [queue("quiet")], "cursor": None})
+    running = {**BACKLOG["jobs"][0], "job_type": "its slots count it", "waiting": 0}
+    api.on("GET", "/backlog", 200, {"jobs": [*BACKLOG["jobs"], running], "more": True})
+    lines = [line.split("\t")[:5] for line in jobs("queues").stdout.splitlines()]
+    assert lines == [
+        ["quiet", "*", "2 of 3", "12", SINCE],
+        ["quiet", "mail_all", "", "at least 900", SINCE],
+    ]
 
 
 def test_queues_on_a_terminal_have_heads(api: FakeApi) -> None:

@@ -87,6 +87,22 @@ def test_the_page_of_jobs_names_each_late_queue_with_its_reason(page: Page, dash
     assert serious(page) == []
 
 
+def test_the_page_of_jobs_names_a_queue_with_limits_whose_jobs_no_worker_has_met(
+    page: Page, dashboard: str
+) -> None:
+    idle: dict[str, Any] = {
+        "waiting": 0,
+        "oldest_waiting_since": None,
+        "slots_in_use": 0,
+        "holders": [],
+    }
+    world(page, [counted("imports", "load", 3, ELEVEN)], [queue("imports", {**KEY, **idle})])
+    answer(page, "/jobs", {"jobs": [], "cursor": None})
+    page.goto(f"{dashboard}#/")
+    said = "imports: 3 queued, the oldest for 2 h, the last start 10 min ago. No worker starts them"
+    expect(page.get_by_role("note").get_by_role("listitem")).to_contain_text(said)
+
+
 def test_the_page_of_jobs_names_at_most_five_queues_and_none_that_is_prompt(
     page: Page, dashboard: str
 ) -> None:

@@ -199,6 +199,28 @@ def test_a_queue_without_limits_says_what_waits_by_job_type(page: Page, dashboar
     assert cells(page, "quick")[1:3] == ["3", "0"]
 
 
+def test_a_queue_with_limits_counts_its_jobs_that_no_worker_has_met(
+    page: Page, dashboard: str
+) -> None:
+    """No line has them yet."""
+    found = {"queue_name": "imports", "oldest_waiting_since": _EIGHT}
+    queues_page(page, dashboard, jobs=[waits("import_file", **found)])
+    assert cells(page, "imports")[2:4] == [
+        "12 waiting in line at least 900 queued", "at least 5 h since 09:00 oldest job",
+    ]  # fmt: skip
+    assert "No worker starts them" in cells(page, "imports")[5]
+    first = row(page, "imports").get_by_role("link", name="oldest job")
+    expect(first).to_have_attribute("href", f"#/job/{'d' * 32}")
+    of_type = page.locator("tr[data-key=import_file] .waits")
+    expect(of_type).to_contain_text("at least 900 queued")
+    idle = queue("texts", key("*"), limits=LIMITS)
+    answer(page, "/queues", {"queues": [idle], "cursor": None})
+    for more, words in ((True, NONE), (False, "0")):
+        answer(page, "/backlog", backlog([], more=more))
+        page.clock.run_for(11_000)
+        expect(row(page, "texts").locator(".waits")).to_have_text(words)
+
+
 def waits(name: str, **changes: Any) -> dict[str, Any]:
     """Return the backlog of a job type."""
     return {**BACKLOG[0], "job_type": name, "last_started_at": None, **changes}

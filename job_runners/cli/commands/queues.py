@@ -38,7 +38,8 @@ def list_queues(target: Target, max_count: int) -> None:
     """Show the limits of each queue. For the first of its keys in use, also show the slots in use,
     the number of waiting jobs, the longest wait and the last start.
 
-    Jobs of queues without limits are counted by job type, from at most 1,000 jobs of the stack.
+    Jobs that wait for a worker, and running jobs of queues without limits, are counted by job
+    type, from at most 1,000 jobs of the stack.
     If none of a type runs, its last start is the latest among jobs created near the oldest one.
     """
     queues = list(map(target.printable, islice(target.api.queues(), max_count)))
@@ -112,8 +113,8 @@ def _details(queue: dict[str, Any]) -> list[tuple[str, str]]:
 def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return a queue's rows in the table.
 
-    There is one for each key in use. If the queue has no limits, there is also one for each job
-    type with unfinished jobs. If there is none of either, return one row for the queue itself.
+    There is one for each key in use, and one for each job type with jobs that wait for a worker
+    or, if the queue has no limits, run. If there is none of either, return one for the queue.
 
     `backlog` has the counts by queue and job type.
     """
@@ -123,17 +124,18 @@ def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...
         for key in queue["keys"]
     ]
     at_least = "at least " if backlog["more"] else ""
-    if not limits:
-        usages += [
-            (
-                counts["job_type"],
-                f"{at_least}{counts['running']}",
-                f"{at_least}{counts['waiting']}",
-                counts,
-            )
-            for counts in backlog["jobs"]
-            if counts["queue_name"] == name and (counts["waiting"] or counts["running"])
-        ]
+    usages += [
+        (
+            counts["job_type"],
+            "" if limits else f"{at_least}{counts['running']}",
+            f"{at_least}{counts['waiting']}",
+            counts,
+        )
+        for counts in backlog["jobs"]
+        if counts["queue_name"] == name
+        # A key's row has the running jobs, but no job that no worker has met yet.
+        and (counts["waiting"] or (counts["running"] and not limits))
+    ]
     about_queue = (_state(queue), limits_in_words(limits))
     rows: list[tuple[str, ...]] = [
         (

@@ -45,17 +45,21 @@ export function ofQueue(queue, world) {
   const [alone] = parts.length === 1 && (parts[0].job_type || parts[0].name === "*") ? parts : [];
   const whole = summed(parts);
   if (!queue.limits) whole.moreRunning = backlog.more;
+  // A job gets into a line when a worker first meets it. Until then, only the backlog has it.
+  const first = earliest(whole.since, ...counted.map((each) => each.oldest_waiting_since));
+  const oldest = queue.limits && own.find((each) => each.oldestId && each.since === first);
   return {
     ...queue, ...whole, ...(alone && { ...alone, name: queue.name }), limits: queue.limits,
     types: own.length ? own : declared,
     parts: alone ? [] : parts.filter((each) => each.name !== "*"),
-    causes: [...(entry ? [pauseOf(entry, whole.lastStart, whole.queued && whole.since)] : []), ...(alone ? alone.causes : []),
-      ...(queue.limits ? own.flatMap((each) => each.causes.filter(({ kind }) => kind === "job_type")) : [])],
+    causes: [...(entry ? [pauseOf(entry, whole.lastStart, whole.queued && whole.since)] : []),
+      ...[alone, ...(queue.limits ? own : [])].flatMap((each) => each?.causes ?? [])],
     held: sum([alone?.held, entry && { count: entry.waiting ?? 0, more: entry.more_waiting }]),
-    queued: whole.queued ?? (queue.limits ? null : { count: 0, more: backlog.more }),
+    queued: whole.queued ?? sum(own.map((each) => each.queued)) ?? { count: 0, more: backlog.more },
+    oldestId: (oldest ?? alone)?.oldestId, more: (oldest ?? whole).more,
     isPaused: Boolean(entry ?? alone?.isPaused),
     lined: queue.keys_cursor ? { ...whole.lined, more: true } : whole.lined,
-    since: earliest(whole.since, queuedBefore(entry)),
+    since: earliest(first, queuedBefore(entry)),
     lastStart: latest(whole.lastStart, ...own.map((each) => each.lastStart)),
   };
 }

@@ -115,11 +115,11 @@ function longestWaitFirst(one, other) {
   return first < second ? -1 : Number(first > second);
 }
 
-/** What the numbers of queues without limits are made from. */
+/** What the numbers of queued jobs, and of running ones in queues without limits, are made from. */
 function counted({ more, jobs }) {
   const total = (name) => COUNT.format(jobs.reduce((sum, each) => sum + each[name], 0));
   return h("p", { class: "help", "data-key": "counted" },
-    more && `More than ${READ} jobs are queued or run. In queues without limits, the page counts those among ${READ} of them `
+    more && `More than ${READ} jobs are queued or run. The page counts those among ${READ} of them `
       + `that wait longest, are newer or run: ${total("waiting")} queued, ${total("running")} running. So these numbers are `
       + "minimums, and 'none seen' means none among these. ",
     "A last start is the latest one among the jobs that the page reads. ",
