@@ -204,6 +204,8 @@ def test_a_timeline_grows_while_the_job_runs(page: Page, dashboard: str) -> None
 
 PAUSED = {"kind": "queue", "name": "imports", "key": None}
 LINE = {"kind": "line", "name": "imports", "key": "acme"}
+GROUP = {"kind": "group", "name": "print", "key": None}
+SLEEP = {"kind": "time", "name": "cool down", "key": None}
 SIGNAL = {"kind": "signal", "name": "ok", "key": None, "names": ["ok"], "until": at(90_000)}
 
 
@@ -217,6 +219,8 @@ SIGNAL = {"kind": "signal", "name": "ok", "key": None, "names": ["ok"], "until":
         ({"status": "waiting", "waits_for": PAUSED}, "Queue is paused"),
         ({"status": "waiting", "waits_for": LINE}, "Waiting for capacity in queue imports"),
         ({"status": "waiting", "waits_for": SIGNAL}, "Waiting for signal ok"),
+        ({"status": "waiting", "waits_for": GROUP}, "Waiting for its group print"),
+        ({"status": "scheduled", "waits_for": SLEEP}, "Sleeping"),
         ({"status": "retryable", "attempt": 2}, "Waiting for its next attempt"),
     ],
 )
@@ -227,6 +231,26 @@ def test_every_wait_has_its_own_words(
     table = show(page, dashboard, [], [], **fresh | fields)
     assert cells(table, words)[0].endswith("so far")
     assert "NaN" not in page.locator("main").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("sleep", {"status": "scheduled", "waits_for": SLEEP}),
+        ("signal", {"status": "waiting", "waits_for": SIGNAL}),
+        ("group", {"status": "waiting", "waits_for": GROUP}),
+    ],
+)
+def test_a_wait_that_has_a_record_is_told_once(
+    page: Page, dashboard: str, kind: str, fields: dict[str, Any]
+) -> None:
+    records = [invocation(1, 1, 2, 6, outcome="waited"), record(kind, "x", 1, 6, None)]
+    table = show(page, dashboard, records, error=None, finished_at=None, **fields)
+    headers = table.get_by_role("rowheader")
+    expect(headers).to_have_text(
+        ["Dispatched by operator:bob", "Attempt 1", "Invocation 1", f"{kind} x"]
+    )
+    assert cells(table, f"{kind} x")[1] == "open"
 
 
 def test_viewers_see_kinds_and_times(page: Page, dashboard: str) -> None:

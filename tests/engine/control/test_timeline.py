@@ -422,7 +422,10 @@ def test_viewers_see_kinds_and_times_only(still: Bench, monkeypatch: pytest.Monk
     nameless = [{**each, "name": None} for each in of_reader["records"]]
     by_time = [(each["began_at"], each["kind"]) for each in of_viewer["records"]]
     assert by_time == [(each["began_at"], each["kind"]) for each in nameless]
-    assert of_reader["acts"][-1]["by"] == "service"  # services have names for services only
+    # Services have names for services only.
+    for found in (of_reader, of_viewer):
+        assert found["acts"][-1]["by"] == "service"
+        assert {each["by"] for each in found["records"]} == {None, "service"}
 
 
 def test_the_order_that_viewers_see_depends_on_no_name(
