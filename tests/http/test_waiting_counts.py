@@ -11,6 +11,7 @@ from counted_units import Units
 from fake_lambda import FakeLambda
 from job_rows import claimed, saved, stored
 from job_runners import caches, clock
+from job_runners.engine.tick import timer
 from job_runners.engine.tick.backlog import MAX_SAMPLED
 from job_runners.settings import forget
 from job_runners.store import caller_transitions, pauses, queries, transitions
@@ -237,8 +238,8 @@ def test_its_cost_is_bounded_however_many_jobs_wait(monkeypatch: pytest.MonkeyPa
     near = 4 + 4  # pages of jobs in which last starts are looked up: 50 or 25 rows each
     assert requests["BatchGetItem"] <= MAX_SAMPLED / 100 + near
     # Three lanes of eight shards, again for those with many rows, for those that run, and for the
-    # times after these.
-    assert requests["Query"] <= 24 + 8 + 8 + 16 + 16 + near
+    # last rows, the latest rows and eight gaps.
+    assert requests["Query"] <= 24 + 8 + 8 + 16 + 2 + 16 + near
     assert read_units["read"] <= MAX_SAMPLED / 2 + (4 * 50 + 4 * 25) / 2 + 100
     got("/backlog", query={"organization_id": "acme"})
     assert got("/backlog") == found
@@ -269,6 +270,29 @@ def test_an_old_backlog_does_not_hide_a_burst(monkeypatch: pytest.MonkeyPatch) -
     for row in rows[:100]:  # as the timer puts them off
         transitions.postpone(row, now + 10 * clock.HOUR, Lane.RESENT)
     assert {each["queue_name"] for each in read()["jobs"]} == {"0", "1"}
+
+
+def test_queues_stay_in_sight_while_the_timer_defers_their_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Deferred jobs are due at their start deadlines, which lie close together in a day."""
+    now = MINUTES
+
+    def tick() -> None:
+        timer.tick(lambda *_, **__: None, until=now + 50_000)
+
+    monkeypatch.setattr(clock, "now", lambda: now)
+    for queue, jobs, seconds in (("first", 2000, 420), ("second", 1300, 120), ("third", 700, 30)):
+        for second in range(seconds):
+            for _ in range(jobs * second // seconds, jobs * (second + 1) // seconds):
+                transitions.save(NewJob("sample_again", queue, "org", {"number": 1}, 3))
+            now += 1000
+            if now % 60_000 == 0:
+                tick()
+    for _ in range(8):
+        now += 60_000
+        tick()
+        assert {each["queue_name"] for each in read()["jobs"]} == {"first", "second", "third"}
 
 
 def test_it_is_read_again_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

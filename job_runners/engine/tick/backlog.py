@@ -25,10 +25,11 @@ from job_runners.values import Value
 
 MAX_SAMPLED = 1000
 # If there are more rows than MAX_SAMPLED, the sample has three parts: rows that are due first, rows
-# that the timer has seen running, and rows from several slices of the later due times.
+# that the timer has seen running, and rows from several places among the later due times.
 _MAX_FIRST = 500
 _MAX_RUNNING = 200
-_SLICES = 8
+_GAPS = 8  # how many gaps between rows that were read get two places of their own
+_PER_PLACE = (MAX_SAMPLED - _MAX_FIRST - _MAX_RUNNING) // (2 * _GAPS + 2)  # rows
 _PAGE_SIZE = 125  # keys per query: an eighth of the sample, because a lane has eight shards
 # A running job is due when its lease (its time to run) ends, which is within _MAX_LEASE. So rows of
 # the lane PROMPT that are due later belong to scheduled jobs.
@@ -205,31 +206,52 @@ def _sampled_ids(now: int) -> tuple[list[str], bool]:
     running_ids = [row.id for row in islice(running, _MAX_RUNNING)]
     first_count = _MAX_FIRST + _MAX_RUNNING - len(running_ids)
     first_ids = [row.id for row in first[:first_count]]
-    later_ids = _later_ids(unclaimed, start=first[first_count].due_at or 0, now=now)
+    later_ids = _later_ids(start=first[first_count].due_at or 0, now=now)
     return list(dict.fromkeys([*running_ids, *first_ids, *later_ids])), True
 
 
-def _later_ids(shards: list[str], start: int, now: int) -> Iterator[str]:
-    """Yield ids of rows that are due at `start` or later, from each of several slices of time."""
-    # The slices divide the time from `start` to the last due time of all rows.
-    newest = next(due_index.merge_shards(shards, due_index.END_OF_TIME, 1, newest_first=True), None)
-    last = start if newest is None else max(start, newest.due_at or 0)
-    slice_size = (MAX_SAMPLED - _MAX_FIRST - _MAX_RUNNING) // _SLICES
-    for index in range(_SLICES):
-        # A lane has _SLICES shards, and `shards` lists the shards of one lane after the other. For
-        # each slice, read one shard of each lane. That is enough, because each shard has jobs of
-        # all queues.
-        slice_shards = shards[index::_SLICES]
-        # Instead of the first slice, read the rows that have just become due. Otherwise the sample
-        # could lack a burst of new jobs.
-        if index == 0:
-            rows = due_index.merge_shards(slice_shards, now, slice_size, newest_first=True)
-        else:
-            after = start + index * (last - start) // _SLICES - 1
-            rows = due_index.merge_shards(
-                slice_shards, due_index.END_OF_TIME, slice_size, after=after
-            )
-        yield from (row.id for row in islice(rows, slice_size))
+def _later_ids(start: int, now: int) -> Iterator[str]:
+    """Yield ids of rows that are due at `start` or later, from several places.
+
+    The due times of such rows come in clusters: a job that the timer has deferred is due at its
+    start deadline, a day after its dispatch if the job doesn't set another time. Places at equal
+    distances could all meet the first rows of one cluster. So each place depends on the rows that
+    were read before: it is the middle of the widest gap between them.
+    """
+    queued, resent = due_shards(Lane.QUEUED), due_shards(Lane.RESENT)
+    # The rows that have just become due: without them, the sample could lack a burst of new jobs.
+    yield from _ids(_read_place([queued[0], resent[0]], now, newest_first=True))
+    newest = _read_place([*queued, *resent], due_index.END_OF_TIME, newest_first=True)
+    yield from _ids(newest)
+    gaps = [(start, _last_due(newest, start))]
+    for index in range(_GAPS):
+        gap = max(gaps, key=lambda gap: gap[1] - gap[0])
+        if gap[1] - gap[0] < 2:  # too narrow for rows between two places
+            return
+        gaps.remove(gap)
+        middle = sum(gap) // 2
+        # Each shard has jobs of all queues, so one is enough. Later rows of the lane RESENT are
+        # few, and soon among the first ones.
+        shard = [queued[index % len(queued)]]
+        before = _read_place(shard, middle, after=gap[0], newest_first=True)
+        after = _read_place(shard, gap[1], after=middle)
+        yield from _ids([*before, *after])
+        gaps += [(gap[0], _last_due(before, gap[0])), (_last_due(after, gap[1]), gap[1])]
+
+
+def _read_place(
+    shards: list[str], until: int, *, after: int = -1, newest_first: bool = False
+) -> list[JobRequest]:
+    keys = due_index.merge_shards(shards, until, _PER_PLACE, after=after, newest_first=newest_first)
+    return list(islice(keys, _PER_PLACE))
+
+
+def _ids(rows: list[JobRequest]) -> list[str]:
+    return [row.id for row in rows]
+
+
+def _last_due(rows: list[JobRequest], otherwise: int) -> int:
+    return (rows[-1].due_at or 0) if rows else otherwise
 
 
 def _is_running(row: JobRequest) -> bool:
