@@ -245,10 +245,14 @@ def _body_schemas() -> dict[str, Schema]:
     for schema_name, (name, definition) in definitions.items():
         payload_ref = payload_refs[definition.payload_model, _MODE]
         schemas[schema_name] = _body_schema(name, definition, payload_ref)
-    return schemas | _fixed_body_schemas() | {
-        "NewJob": _schema_of_any(Job, definitions),
-        "Task": _schema_of_any(Task, definitions),
-    }
+    return (
+        schemas
+        | _fixed_body_schemas()
+        | {
+            "NewJob": _schema_of_any(Job, definitions),
+            "Task": _schema_of_any(Task, definitions),
+        }
+    )
 
 
 _FIXED_BODIES = (
