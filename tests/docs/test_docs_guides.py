@@ -7,7 +7,6 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -25,7 +24,6 @@ from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.work import Job
-from operator_files import run_script
 from shown_code import blocks, module
 from stale_reads import catch_up
 
@@ -126,20 +124,6 @@ def call(function: Any, *arguments: Any) -> Any:
     catch_up()  # most pages list what they have dispatched before
     with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
         return pool.submit(function, *arguments).result()
-
-
-def test_a_job_dispatches_one_job_of_another_stack(
-    stack: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dispatch_elsewhere = run_script("dispatch_elsewhere.py")["dispatch_elsewhere"]
-    monkeypatch.setenv("APP_SETTING_OTHER_API", stack.url)
-    monkeypatch.setenv("APP_SETTING_OTHER_REGION", "us-east-1")
-    job = Mock(id="7", organization_id="acme")
-    ids = [call(dispatch_elsewhere, job, "count_letters", {}) for _ in range(2)]
-    client = Client(url=stack.url, organization_id="acme")
-    assert [ids[0]] * 2 == ids == [each.id for each in call(lambda: list(client.list()))] * 2
-    with pytest.raises(ConnectionError, match="answered 422"):
-        call(dispatch_elsewhere, job, "no_such_job", {})
 
 
 def test_the_export_prints_each_job_with_its_payload(
