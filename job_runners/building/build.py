@@ -46,7 +46,7 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
     The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
-    packages can't be imported, and UnusableTarget if the target needs another version of Python.
+    packages can't be imported, and BuildProblem if the target needs another version of Python.
     """
     target.check_python()
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)

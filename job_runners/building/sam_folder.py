@@ -50,7 +50,7 @@ def source_template() -> Path:
 def check_parameters(template: Path) -> None:
     """Check samconfig.toml for mistakes that CloudFormation would find only after the build.
 
-    Raises UnusableTarget if the file names no target. Raises UnusableAppFolder if the template
+    Raises BuildProblem if the file names no target. Raises UnusableAppFolder if the template
     lacks a parameter that the file sets, or if the function of a worker class would have too long a
     name.
     """
