@@ -33,7 +33,6 @@ Workers = dict[str, dict[str, int]]
 """The settings of each worker class, by its name."""
 # Pins requirements.txt with hashes, for each platform.
 PIP_LOCK = "uv pip compile --universal --generate-hashes requirements.txt -o requirements.lock"
-_OUR_NAMES = frozenset({"handlers", "job_runners", "tests"})  # top-level modules
 
 
 class BuildProblem(JobRunnersError):
@@ -259,8 +258,13 @@ def package_name_problem(name: str) -> str | None:
     return f"the name {name} is taken: {conflict}. Rename it, for example to my_{name}"
 
 
+def our_names() -> frozenset[str]:
+    """Return the top-level modules of Job Runners, whose names an app's packages can't have."""
+    return frozenset({"handlers", "job_runners", "tests"})
+
+
 def _find_conflict(name: str) -> str | None:
-    if name in _OUR_NAMES:
+    if name in our_names():
         return f"Job Runners has a module {name}"
     if name in sys.stdlib_module_names:
         return "Python's standard library has a module with this name"

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 
 from job_runners.building.app_check import HANDLERS, SHIPPED, check_imports
@@ -22,6 +23,7 @@ from job_runners.building.app_folder import (
     UnusableAppFolder,
     exit_code,
     find_app_folder,
+    our_names,
 )
 from job_runners.building.app_requirements import (
     OUR_LOCK,
@@ -166,7 +168,33 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
             except OSError:
                 if not cached.is_dir():  # another process was faster
                     raise
+    if app:
+        _check_names(cached, app)
     return cached
+
+
+def _check_names(dependencies: Path, app: AppFolder) -> None:
+    """Raise UnusableAppFolder if a dependency has a module with the name of another module.
+
+    The other module belongs to Job Runners or to the app.
+    """
+    # Many packages install `tests` by mistake, and no code uses it.
+    for name in sorted((our_names() - {"tests"}) | {*app.packages}):
+        if (dependencies / name).exists() or (dependencies / f"{name}.py").exists():
+            owner = "your own code" if name in app.packages else "Job Runners"
+            package = _package_with(dependencies, name)
+            raise UnusableAppFolder(
+                f"The package {package} in {app.lock} has a module {name}. So has {owner}, and "
+                f"Python can import only one of them. Remove {package}, or rename your own module"
+            )
+
+
+def _package_with(dependencies: Path, module: str) -> str:
+    """Return the name of the package that installed a module into a folder."""
+    for package in distributions(path=[str(dependencies)]):
+        if {module, f"{module}.py"} & {file.parts[0] for file in package.files or ()}:
+            return package.name
+    return "that installed it"
 
 
 def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
 from job_runners.building.app_folder import BuildProblem, UnusableAppFolder
-from job_runners.building.build import build, check
+from job_runners.building.build import _dependencies, build, check
 from job_runners.building.samconfig import SAMCONFIG, Target
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
@@ -78,6 +79,35 @@ def test_work_that_does_not_import_fails_the_check_of_a_build(tmp_path: Path) ->
     app = write_app(tmp_path / "app", {"acme/lists.py": "import no_such_thing\n"})
     with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py, line 1: ModuleNotFound"):
         check(app)
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [("handlers", "Job Runners"), ("acme", "your own code"), ("handlers.py", "Job"), ("tests", "")],
+)
+def test_a_build_with_a_dependency_named_like_ours_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, whose: str
+) -> None:
+    def install(target: Target, made: Path, *_: object) -> None:
+        data = made / "botocore" / "data"
+        data.mkdir(parents=True)
+        (data / "endpoints.json").write_text('{"partitions": []}')
+        (made / name).mkdir()
+        (made / name / "x.py").touch()
+        metadata = made / "acme_words-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Name: acme-words\n\n")
+        (metadata / "RECORD").write_text(f"{name}/x.py,,\n")
+
+    monkeypatch.setattr(job_runners.building.build, "CACHE", tmp_path)
+    monkeypatch.setattr(job_runners.building.build, "_install", install)
+    app = write_app(tmp_path / "app")
+    if not whose:
+        assert _dependencies(Target.this_machine(), app).exists()
+        return
+    said = rf"The package acme-words in .* has a module {Path(name).stem}\. So has {whose}"
+    with pytest.raises(UnusableAppFolder, match=said):
+        build(Target.this_machine(), tmp_path / "tree", app)
 
 
 def test_work_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:
