@@ -7,7 +7,6 @@ The stack, its checks and its removal are those of `job-runners smoke`.
 
 import json
 import math
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from job_runners.building import smoke_work
 from job_runners.cli import account, project_tools
+from job_runners.cli.app import exit_with_code
 from job_runners.cli.commands.smoke import check_folder, checks, throwaway_stack
 from job_runners.cli.doctor.check import Finding
 from job_runners.cli.problem import Exit, Problem
-from job_runners.cli.refusals import aws_problem
 from job_runners.cli.smoke import report
 from job_runners.cli.smoke.kinds import NotAsExpected, Work
 from job_runners.cli.target import Target
@@ -269,23 +267,5 @@ def command(
     return Exit.REFUSED if hour.has_failed else Exit.DONE
 
 
-def main() -> int:
-    """Run the command, and return its exit code."""
-    try:
-        return int(command.main(standalone_mode=False) or 0)
-    except (Problem, BotoCoreError, ClientError) as error:
-        problem = error if isinstance(error, Problem) else aws_problem(error)
-        if problem is None:
-            raise
-        click.echo(f"{problem}\n{problem.hint}".rstrip(), err=True)
-        return problem.code
-    except click.ClickException as usage:
-        usage.show()
-        return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        return Exit.INTERRUPTED
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with_code(lambda: command.main(standalone_mode=False))

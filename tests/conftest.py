@@ -23,7 +23,6 @@ pytest_plugins = [
     "api_worker",
     "bad_server",
     "bench",
-    "example_apps",
     "outfit_files",
     "outage",
     "spans",

@@ -46,7 +46,6 @@ from job_runners.work.definitions import InternalJob, Job, Task
 Definitions = dict[str, tuple[str, Job | Task]]
 
 _REF_TEMPLATE = "#/components/schemas/{model}"
-_NO_NUL = r"^[^\x00]*$"
 _MODE: JsonSchemaMode = "validation"  # pydantic's: the schemas describe input, not output
 _BODY_MODEL: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
 _NAME_FIELD: dict[type[Job | Task], str] = {Job: "job_type", Task: "task_name"}
@@ -246,11 +245,14 @@ def _body_schemas() -> dict[str, Schema]:
     for schema_name, (name, definition) in definitions.items():
         payload_ref = payload_refs[definition.payload_model, _MODE]
         schemas[schema_name] = _body_schema(name, definition, payload_ref)
-    bodies: dict[str, Schema] = _excluding_nul(schemas | _fixed_body_schemas())
-    return bodies | {
-        "NewJob": _schema_of_any(Job, definitions),
-        "Task": _schema_of_any(Task, definitions),
-    }
+    return (
+        schemas
+        | _fixed_body_schemas()
+        | {
+            "NewJob": _schema_of_any(Job, definitions),
+            "Task": _schema_of_any(Task, definitions),
+        }
+    )
 
 
 _FIXED_BODIES = (
@@ -300,25 +302,6 @@ def _body_schema(name: str, definition: Job | Task, payload: Schema) -> Schema:
     }
 
 
-def _excluding_nul(schema: Any) -> Any:
-    """Return the schema with a pattern that excludes NUL from every text, because the API refuses
-    NUL in bodies."""
-    if isinstance(schema, list):
-        return [_excluding_nul(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    result = {name: _excluding_nul(value) for name, value in schema.items()}
-    is_any_text = schema.get("type") == "string" and schema.keys().isdisjoint(
-        {"pattern", "const", "enum", "format"}
-    )
-    if is_any_text:
-        result["pattern"] = _NO_NUL
-    # If the schema's own pattern allows NUL, add ours.
-    elif isinstance(schema.get("pattern"), str) and re.search(schema["pattern"], "\0"):
-        result["allOf"] = [*schema.get("allOf", []), {"pattern": _NO_NUL}]
-    return result
-
-
 def _schema_of_any(kind: type[Job | Task], definitions: Definitions) -> Schema:
     """Return the schema of a body that may be for any job, or for any task. The name of the job or
     task in the body selects one of the specific schemas."""
@@ -328,10 +311,7 @@ def _schema_of_any(kind: type[Job | Task], definitions: Definitions) -> Schema:
         if isinstance(definition, kind)
     }
     if not refs:  # oneOf needs at least one schema
-        any_name: Schema = _excluding_nul(
-            _BODY_MODEL[kind].model_json_schema(ref_template=_REF_TEMPLATE)
-        )
-        return any_name
+        return _BODY_MODEL[kind].model_json_schema(ref_template=_REF_TEMPLATE)
     mapping = {name: reference["$ref"] for name, reference in refs.items()}
     return {
         "oneOf": list(refs.values()),

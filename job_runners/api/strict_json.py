@@ -19,9 +19,8 @@ MAX_DEPTH = 64  # levels of objects and arrays
 MAX_NUMBER_LENGTH = 128  # characters
 _MAX_QUOTED_LENGTH = 100  # characters of a key in an error message
 
-_STRING = r'"(?:[^"\\]++|\\.)*+"?'  # possessive, so that matching takes linear time
-_NOT_BRACKETS = re.compile(rf"{_STRING}|[^\[\]{{}}\"]++", re.DOTALL)
-_STRINGS_AND_BRACKETS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
+# Strings, and what is between brackets. Possessive, so that matching takes linear time.
+_NOT_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[^\[\]{}"]++', re.DOTALL)
 _DEPTH_CHANGE = {"[": 1, "{": 1, "]": -1, "}": -1}
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 
@@ -58,18 +57,8 @@ def _check_depth(text: str, source: str) -> None:
     # Count only the brackets outside strings.
     brackets = _NOT_BRACKETS.sub("", text)
     depths = accumulate(_DEPTH_CHANGE[bracket] for bracket in brackets)
-    if max(depths, default=0) <= MAX_DEPTH:
-        return
-    # Only now find the position for the message, because that takes longer.
-    depth = 0
-    for token in _STRINGS_AND_BRACKETS.finditer(text):
-        depth += _DEPTH_CHANGE.get(token[0], 0)
-        if depth > MAX_DEPTH:
-            line = text.count("\n", 0, token.start()) + 1
-            column = token.start() - text.rfind("\n", 0, token.start())
-            raise NotStrict(
-                f"{source} is more than {MAX_DEPTH} levels deep (line {line}, column {column})."
-            )
+    if max(depths, default=0) > MAX_DEPTH:
+        raise NotStrict(f"{source} is more than {MAX_DEPTH} levels deep.")
 
 
 def _find_flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ import re
 import sys
 import sysconfig
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.machinery import PathFinder
@@ -40,6 +41,15 @@ class BuildProblem(JobRunnersError):
 
 class UnusableAppFolder(JobRunnersError):
     """The app's folder has a mistake. The message says where it is and how to fix it."""
+
+
+def exit_code(program: Callable[[], int]) -> int:
+    """Run a program of the build. Print an error of Job Runners, and return the exit code."""
+    try:
+        return program()
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 def read_services(config: Path) -> frozenset[str]:

@@ -16,12 +16,12 @@ from job_runners.building.app_folder import (
     PIP_LOCK,
     AppFolder,
     UnusableAppFolder,
+    exit_code,
     find_app_folder,
     uses_uv,
 )
 from job_runners.building.samconfig import Target
 from job_runners.building.uv import uv, uv_command, with_advice
-from job_runners.errors import JobRunnersError
 from job_runners.places import DATA, ROOT
 
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
@@ -216,24 +216,20 @@ def main() -> int:
     """Install the project's packages, or print what a function gets: for the Makefile."""
     parser = argparse.ArgumentParser(prog="python -m job_runners.building.app_requirements")
     parser.add_argument("--print", action="store_true", help="print the pins that a function gets")
-    try:
-        pins = project_pins(find_app_folder())
-        if parser.parse_args().print:
-            target = Target.this_machine()
-            for _, text in split_pins(function_pins(pins, target)):
-                if _is_installed_on(target, text):
-                    print(text)
-        elif pins:
-            words = ["pip", "install", "--python", sys.executable, "--no-deps", "--require-hashes"]
-            options = [*explicit_index_options(ROOT), "--requirement", "-"]
-            process = uv([*words, *options], ROOT, stdin=pins)
-            if process.returncode != 0:
-                raise UnusableAppFolder(with_advice(process.stderr, platform="this machine"))
-    except JobRunnersError as error:
-        print(error, file=sys.stderr)
-        return 1
+    pins = project_pins(find_app_folder())
+    if parser.parse_args().print:
+        target = Target.this_machine()
+        for _, text in split_pins(function_pins(pins, target)):
+            if _is_installed_on(target, text):
+                print(text)
+    elif pins:
+        words = ["pip", "install", "--python", sys.executable, "--no-deps", "--require-hashes"]
+        options = [*explicit_index_options(ROOT), "--requirement", "-"]
+        process = uv([*words, *options], ROOT, stdin=pins)
+        if process.returncode != 0:
+            raise UnusableAppFolder(with_advice(process.stderr, platform="this machine"))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -4,8 +4,7 @@ import os
 import subprocess
 import sys
 
-from job_runners.building.app_folder import AppFolder, find_app_folder
-from job_runners.errors import JobRunnersError
+from job_runners.building.app_folder import AppFolder, exit_code, find_app_folder
 from job_runners.places import CODE, PROJECT_VARIABLE
 
 _NO_TESTS = 5  # pytest's exit code when it finds no tests
@@ -33,13 +32,9 @@ def run(app: AppFolder, arguments: list[str]) -> int:
 
 def main() -> int:
     """Run the tests if there is a project, and return the exit code."""
-    try:
-        app = find_app_folder()
-    except JobRunnersError as error:
-        print(error, file=sys.stderr)
-        return 1
+    app = find_app_folder()
     return run(app, sys.argv[1:]) if app else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -21,6 +21,7 @@ from job_runners.building.app_folder import (
     AppFolder,
     BuildProblem,
     UnusableAppFolder,
+    exit_code,
     find_app_folder,
     our_names,
 )
@@ -34,7 +35,6 @@ from job_runners.building.app_requirements import (
 from job_runners.building.prune import SERVICES, prune, services_in
 from job_runners.building.samconfig import SAMCONFIG, Target, work_variables
 from job_runners.building.uv import uv, with_advice
-from job_runners.errors import JobRunnersError
 from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE, ROOT, relative_path
 from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 
@@ -48,7 +48,7 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
     The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
-    packages can't be imported, and UnusableTarget if the target needs another version of Python.
+    packages can't be imported, and BuildProblem if the target needs another version of Python.
     """
     target.check_python()
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
@@ -237,23 +237,19 @@ def main() -> int:
     parser.add_argument("--for", dest="target", choices=["samconfig", "machine"])
     parser.add_argument("--samconfig", type=Path, default=SAMCONFIG)
     options = parser.parse_args()
-    try:
-        app = find_app_folder()
-        check_version(ROOT)
-        if options.folder:
-            _check_worker_classes(app)
-            if options.target == "machine":
-                target = Target.this_machine()
-            else:
-                target = Target.from_samconfig(options.samconfig)
-            build(target, options.folder, app)
-        elif app:
-            check(app)
-    except JobRunnersError as error:
-        print(error, file=sys.stderr)
-        return 1
+    app = find_app_folder()
+    check_version(ROOT)
+    if options.folder:
+        _check_worker_classes(app)
+        if options.target == "machine":
+            target = Target.this_machine()
+        else:
+            target = Target.from_samconfig(options.samconfig)
+        build(target, options.folder, app)
+    elif app:
+        check(app)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

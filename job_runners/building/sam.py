@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from job_runners.building.app_folder import BuildProblem, find_app_folder
+from job_runners.building.app_folder import BuildProblem, exit_code, find_app_folder
 from job_runners.building.app_requirements import check_version, project_pins
 from job_runners.building.build import check
 from job_runners.building.sam_folder import (
@@ -20,7 +20,6 @@ from job_runners.building.sam_folder import (
     write_sam_folder,
 )
 from job_runners.building.uv import environment
-from job_runners.errors import JobRunnersError
 from job_runners.places import BUILD_CACHE, CACHE, DATA, ROOT, TOOLS
 
 _REQUIREMENTS = DATA / "requirements" / "aws.txt"
@@ -106,28 +105,24 @@ def make_tools() -> None:
 
 def main() -> int:
     """Prepare what sam needs, run it, and return its exit code."""
-    try:
-        app = find_app_folder()
-        project_pins(app)  # raises an error if the lock is missing or outdated
-        check_version(ROOT)
-        if warning := template_warning():
-            print(warning, file=sys.stderr)
-        template = write_sam_folder() / "template.yaml"
-        check_parameters(template)
-        templates = [source_template()]
-        if app and app.workers:
-            templates.append(template)  # differs from its source by the functions of the classes
-        if app and app.template.exists():
-            check_policies(app.template, template)
-            templates.append(app.template)
-        make_tools()
-        for path in templates:
-            lint(path)
-        if app:
-            check(app)
-    except JobRunnersError as error:
-        print(error, file=sys.stderr)
-        return 1
+    app = find_app_folder()
+    project_pins(app)  # raises an error if the lock is missing or outdated
+    check_version(ROOT)
+    if warning := template_warning():
+        print(warning, file=sys.stderr)
+    template = write_sam_folder() / "template.yaml"
+    check_parameters(template)
+    templates = [source_template()]
+    if app and app.workers:
+        templates.append(template)  # differs from its source by the functions of the classes
+    if app and app.template.exists():
+        check_policies(app.template, template)
+        templates.append(app.template)
+    make_tools()
+    for path in templates:
+        lint(path)
+    if app:
+        check(app)
     tools = tools_folder()
     command = [str(tools / "sam"), *sys.argv[1:]]
     with subprocess.Popen(
@@ -138,4 +133,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

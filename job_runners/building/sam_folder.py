@@ -15,6 +15,7 @@ from job_runners.building.app_folder import (
     CONFIG,
     UnusableAppFolder,
     class_place,
+    exit_code,
     read_workers,
 )
 from job_runners.building.samconfig import BUILD_PARAMETERS, SAMCONFIG, SamConfig, Target
@@ -49,7 +50,7 @@ def source_template() -> Path:
 def check_parameters(template: Path) -> None:
     """Check samconfig.toml for mistakes that CloudFormation would find only after the build.
 
-    Raises UnusableTarget if the file names no target. Raises UnusableAppFolder if the template
+    Raises BuildProblem if the file names no target. Raises UnusableAppFolder if the template
     lacks a parameter that the file sets, or if the function of a worker class would have too long a
     name.
     """
@@ -159,14 +160,10 @@ def main() -> int:
     The checkout's own template lacks the functions of worker classes, so with classes in app.toml
     the path is in the written folder.
     """
-    try:
-        folder = write_sam_folder() if read_workers(ROOT / CONFIG) else CODE
-    except UnusableAppFolder as error:
-        print(error, file=sys.stderr)
-        return 1
+    folder = write_sam_folder() if read_workers(ROOT / CONFIG) else CODE
     print(folder / "template.yaml")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job_runners.building.app_folder import CONFIG, read_workers
-from job_runners.errors import JobRunnersError
+from job_runners.building.app_folder import CONFIG, BuildProblem, read_workers
 from job_runners.places import ROOT
 
 BUILD_PARAMETERS = (
@@ -42,20 +41,16 @@ _VARIABLES = {
 _ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout", "WebhookSubscriptions")
 
 
-class UnusableTarget(JobRunnersError):
-    """samconfig.toml doesn't name a target, or this environment can't build for it."""
-
-
 class SamConfig:
     """The content of a samconfig.toml. A file that doesn't exist sets nothing."""
 
     def __init__(self, file: Path = SAMCONFIG) -> None:
-        """Read the file. Raises UnusableTarget if it isn't TOML."""
+        """Read the file. Raises BuildProblem if it isn't TOML."""
         try:
             text = file.read_text(encoding="utf-8") if file.exists() else ""
             self.content: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise UnusableTarget(f"{file} is not TOML: {error}") from None
+            raise BuildProblem(f"{file} is not TOML: {error}") from None
 
     def environments(self) -> list[str]:
         """Return the names of the environments."""
@@ -110,14 +105,14 @@ class Target:
     def from_samconfig(path: Path = SAMCONFIG) -> "Target":
         """Return the target of `sam deploy`, which reads the same configuration file.
 
-        Raises UnusableTarget if the file doesn't set it.
+        Raises BuildProblem if the file doesn't set it.
         """
         if not path.exists():
-            raise UnusableTarget(f"{path} doesn't exist, so nothing names a target")
+            raise BuildProblem(f"{path} doesn't exist, so nothing names a target")
         values = SamConfig(path).values()
         missing = [name for name in BUILD_PARAMETERS if not values.get(name)]
         if missing:
-            raise UnusableTarget(
+            raise BuildProblem(
                 f"{path} doesn't set {' and '.join(missing)}, which a build needs. In "
                 "[default.global.parameters], set parameter_overrides = "
                 f'["Architecture=arm64", "PythonRuntime=python{this_python()}"]'
@@ -125,9 +120,9 @@ class Target:
         return Target(values["Architecture"], values["PythonRuntime"])
 
     def check_python(self) -> None:
-        """Raise UnusableTarget if this Python can't compile bytecode for the target."""
+        """Raise BuildProblem if this Python can't compile bytecode for the target."""
         if self.python != this_python():
-            raise UnusableTarget(
+            raise BuildProblem(
                 f"Functions run on Python {self.python} (PythonRuntime in samconfig.toml), but "
                 f"this environment has Python {this_python()}, whose bytecode they can't use. Make "
                 f"the environment with Python {self.python}, or set "

@@ -21,7 +21,7 @@ _WORK = Path(__file__).with_name("smoke_work.py")
 def write(folder: Path, stack: str, samconfig: Path = SAMCONFIG) -> None:
     """Write the project into an existing folder. `stack` is its stack's name.
 
-    Raises UnusableTarget.
+    Raises BuildProblem.
     """
     target = Target.from_samconfig(samconfig)
     config = SamConfig(samconfig)

@@ -7,7 +7,7 @@ import importlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -130,23 +130,28 @@ class _LazyCommands(click.Group):
         """Run a command line, and exit the process with the code for its outcome."""
         as_json = "--json" in (sys.argv[1:] if args is None else args)
         settings["standalone_mode"] = False  # otherwise click would print errors and exit
-        try:
-            code = super().main(args, **settings)
-        except click.ClickException as usage_error:
-            usage_error.show()
-            sys.exit(Exit.USAGE)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("Stopped.", err=True)
-            sys.exit(Exit.INTERRUPTED)
-        except SystemExit:  # click exits after shell completion, and if a pipe closes (`| head`)
-            sys.exit(Exit.DONE)
-        except Exception as error:
-            problem = _as_problem(error)
-            if problem is None:
-                raise
-            _print_problem(problem, as_json=as_json)
-            sys.exit(problem.code)
-        sys.exit(code or Exit.DONE)
+        exit_with_code(lambda: super(_LazyCommands, self).main(args, **settings), as_json=as_json)
+
+
+def exit_with_code(run: Callable[[], int | None], *, as_json: bool = False) -> NoReturn:
+    """Run a command, print what went wrong, and exit the process with the code for its outcome."""
+    try:
+        code = run()
+    except click.ClickException as usage_error:
+        usage_error.show()
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(Exit.INTERRUPTED)
+    except SystemExit:  # click exits after shell completion, and if a pipe closes (`| head`)
+        sys.exit(Exit.DONE)
+    except Exception as error:
+        problem = _as_problem(error)
+        if problem is None:
+            raise
+        _print_problem(problem, as_json=as_json)
+        sys.exit(problem.code)
+    sys.exit(code or Exit.DONE)
 
 
 def _as_problem(error: Exception) -> Problem | None:

@@ -2,7 +2,7 @@
 
 import sys
 
-_REQUIRED_PACKAGES = frozenset({"botocore", "click", "rich"})  # the extra `cli`
+_REQUIRED_PACKAGES = frozenset({"botocore", "click"})  # the extra `cli`
 
 
 def main() -> None:

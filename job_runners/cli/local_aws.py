@@ -8,7 +8,6 @@ from job_runners.places import LOCAL_AWS_PARENT
 
 HOME = LOCAL_AWS_PARENT / ".local"  # exists only while the local AWS is up
 STACK_FILE = "stack.json"  # in HOME: the stack's addresses
-OUTDATED_FILE = "outdated.txt"  # in HOME: the code changes that the local AWS doesn't run yet
 
 REGION = "us-east-1"
 
@@ -43,11 +42,3 @@ def is_starting() -> bool:
 def endpoint_url() -> str | None:
     """Return AWS_ENDPOINT_URL. Set by .local/env.sh, it makes AWS tools use the local AWS."""
     return os.environ.get("AWS_ENDPOINT_URL")
-
-
-def outdated_message() -> str | None:
-    """Return a warning if there are code changes that the local AWS doesn't run yet."""
-    try:
-        return (HOME / OUTDATED_FILE).read_text(encoding="utf-8").strip() or None
-    except FileNotFoundError:
-        return None

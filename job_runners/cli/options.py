@@ -125,14 +125,8 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        @wraps(function)
-        def wrapper(target: Target, *args: Any, **kwargs: Any) -> Any:
-            # Shell completion must print no warnings. It doesn't call this wrapper, so set it here.
-            target.warns_if_outdated = True
-            return function(target, *args, **kwargs)
-
         create_command = click.command(cls=CommandWithSharedOptions, **settings)
-        return shared_options(create_command(click.pass_obj(wrapper)))
+        return shared_options(create_command(click.pass_obj(function)))
 
     return decorate
 

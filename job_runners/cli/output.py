@@ -10,12 +10,9 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Job = dict[str, Any]  # a job as the API's JSON
 
@@ -52,13 +49,6 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 def _escape(character: str) -> str:
     return json.dumps(character)[1:-1]
-
-
-def console() -> "Console":
-    """Return a rich console for live output."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def plain(text: str) -> str:

@@ -1,7 +1,6 @@
 """Follow jobs until they finish: poll them as often as the API suggests, and show changes."""
 
 import heapq
-import sys
 import time
 
 import click
@@ -10,7 +9,7 @@ from job_runners.cli import output
 from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
-from job_runners.cli.watching import Screen, open_screen
+from job_runners.cli.watching import JsonLines, Lines
 
 Jobs = dict[str, Job | None]  # the last known state of each job, by its id
 FINISHED = frozenset({"succeeded", "failed", "canceled"})
@@ -47,7 +46,7 @@ def _unfinished(jobs: Jobs) -> list[str]:
     return [job_id for job_id, job in jobs.items() if job is None or job["status"] not in FINISHED]
 
 
-def _follow(target: Target, jobs: Jobs, screen: Screen, timeout: float | None) -> None:
+def _follow(target: Target, jobs: Jobs, lines: Lines, timeout: float | None) -> None:
     """Follow jobs until all have finished or `timeout` seconds have passed.
 
     Each poll updates `jobs`, so that the caller can use it after Ctrl-C.
@@ -61,9 +60,9 @@ def _follow(target: Target, jobs: Jobs, screen: Screen, timeout: float | None) -
             _sleep_until(deadline)
             return
         _sleep_until(poll_at)
-        job, retry_after = _read_with_retries(target, job_id, screen)
+        job, retry_after = _read_with_retries(target, job_id, lines)
         jobs[job_id] = job
-        screen.show(job)
+        lines.show(job)
         if job["status"] not in FINISHED:
             heapq.heappush(next_polls, (time.monotonic() + retry_after, job_id))
 
@@ -72,7 +71,7 @@ def _sleep_until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def _read_with_retries(target: Target, job_id: str, screen: Screen) -> tuple[Job, float]:
+def _read_with_retries(target: Target, job_id: str, lines: Lines) -> tuple[Job, float]:
     """Read a job as `_read` does, and retry for a few minutes while the API doesn't respond."""
     deadline = time.monotonic() + _MAX_OUTAGE
     while True:
@@ -81,7 +80,7 @@ def _read_with_retries(target: Target, job_id: str, screen: Screen) -> tuple[Job
         except Problem as problem:
             if problem.code is not Exit.NO_ANSWER or time.monotonic() > deadline:
                 raise
-            screen.note(f"{problem} Retrying.")
+            lines.note(f"{problem} Retrying.")
         time.sleep(_RETRY_SECONDS)
 
 
@@ -89,8 +88,7 @@ def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> 
     """Follow jobs until they finish, print the outcome and return the exit code."""
     jobs: Jobs = dict.fromkeys(ids)
     try:
-        with open_screen(ids, as_json=target.json) as screen:
-            _follow(target, jobs, screen, timeout)
+        _follow(target, jobs, JsonLines() if target.json else Lines(), timeout)
     except KeyboardInterrupt:
         _print_unfinished(_unfinished(jobs), "You stopped watching")
         return Exit.INTERRUPTED
@@ -129,16 +127,12 @@ def _print_unfinished(ids: list[str], why: str) -> None:
 
 
 def _print_outcome(job: Job) -> None:
-    """Print the result of a job that succeeded, or the error of one that failed."""
+    """Print the result of a job that succeeded, or what to do about one that failed."""
     if job.get("status") == "succeeded" and job.get("result") is not None:
         output.print_json(job["result"])
     if job.get("status") == "failed":
-        error = job.get("error") or {}
-        if sys.stdout.isatty():  # in a pipe, the job's line shows the error
-            text = output.indent_lines(f"{error.get('kind')}: {error.get('message')}", 2)
-            click.secho(text, fg="red")
         short_id = output.short_id(job["id"])
-        if error.get("traceback"):
+        if (job.get("error") or {}).get("traceback"):
             click.echo(f"Traceback: job-runners show {short_id} --traceback", err=True)
         click.echo(
             f"Log: job-runners logs {short_id}\nRetry: job-runners retry {short_id}", err=True

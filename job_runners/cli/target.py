@@ -43,7 +43,6 @@ class Target:
     json: bool = False
     api_timeout: float = 35  # seconds; API Gateway itself times out after 30
     explicit: set[str] = field(default_factory=set)  # options that the command line names
-    warns_if_outdated: bool = False  # warn if the local AWS runs older code
 
     def set_option(self, name: str, value: Any, *, explicit: bool) -> None:
         """Set an option. The command line (`explicit`) takes precedence over the environment."""
@@ -147,8 +146,6 @@ class Target:
         """
         local_stack = local_aws.running_stack()
         if local_stack and self._selects(local_stack):
-            if self.warns_if_outdated and not self.json:
-                _warn_if_outdated()
             return local_stack
         if self._named_stack is None and local_aws.is_starting():
             raise Problem(
@@ -217,14 +214,6 @@ class Target:
         """Return a client of an AWS service in the stack's account and region."""
         endpoint = self.stack.endpoint_url or None
         return self.stack_session.create_client(service, endpoint_url=endpoint)
-
-
-def _warn_if_outdated() -> None:
-    warning = local_aws.outdated_message()
-    if warning:
-        import click
-
-        click.secho(warning, fg="yellow", err=True)
 
 
 def _check_url(url: str) -> str:

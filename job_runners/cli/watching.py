@@ -1,13 +1,8 @@
-"""Show the jobs that a command follows.
-
-They are shown as bars on a terminal, as lines of text in a pipe, or as lines of JSON.
-"""
+"""Show the jobs that a command follows, as lines of text or of JSON."""
 
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 import click
 
@@ -36,7 +31,7 @@ class Lines:
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         line = f"{now}  {job['id']}  {job['status']:<9}  {job['progress']:>3.0f}%  {state(job)}"
         click.echo(line.rstrip())
-        sys.stdout.flush()  # for the reader of the pipe
+        sys.stdout.flush()  # for the reader of a pipe
 
 
 class JsonLines(Lines):
@@ -45,65 +40,6 @@ class JsonLines(Lines):
     def _print(self, job: Job) -> None:
         output.print_json_line(job)
         sys.stdout.flush()
-
-
-class Bars:
-    """Shows a live bar for each job."""
-
-    def __init__(self, ids: Sequence[str]) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-        from rich.table import Column
-
-        message = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-        self._progress = Progress(
-            TextColumn("{task.fields[name]}", markup=False),
-            TextColumn("{task.fields[status]}"),
-            BarColumn(bar_width=16, complete_style="cyan", finished_style="green"),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[message]}", markup=False, table_column=message),
-            expand=True,
-            console=output.console(),
-        )
-        self._bars = {
-            job_id: self._progress.add_task(
-                "", total=100, name=output.short_id(job_id), status="", message=""
-            )
-            for job_id in ids
-        }
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, job: Job) -> None:
-        """Update the job's bar."""
-        from rich.markup import escape
-
-        color = output.STATUS_COLORS.get(job["status"], "default")
-        self._progress.update(
-            self._bars[job["id"]],
-            completed=100 if job["status"] == "succeeded" else job["progress"],
-            name=f"{output.short_id(job['id'])}  {job['job_type']}",
-            status=f"[{color}]{escape(job['status']):<9}[/]",
-            message=state(job),
-        )
-
-    def note(self, text: str) -> None:
-        """Print a note above the bars."""
-        self._progress.console.print(output.plain(text), style="dim")
-
-
-Screen = Lines | Bars
-
-
-def open_screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
-    """Return a context manager with the Screen that fits standard output."""
-    if sys.stdout.isatty() and not as_json:
-        return Bars(ids)
-    return nullcontext(JsonLines() if as_json else Lines())
 
 
 def state(job: Job) -> str:

@@ -6,8 +6,6 @@ from urllib.parse import urlsplit
 
 from job_runners.client.errors import ConfigurationError, InsecureAddress
 
-# The hosts at which ECS and EKS serve credentials to a container. They are local to the machine.
-_CONTAINER_ENDPOINTS = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
 _API_GATEWAY_HOST = re.compile(r"[a-z0-9]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 
 
@@ -25,11 +23,6 @@ def is_private(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def is_container_endpoint(url: str) -> bool:
-    """Return whether the URL is where a machine serves credentials to its containers."""
-    return urlsplit(url).hostname in _CONTAINER_ENDPOINTS
 
 
 def check_url(url: str) -> str:

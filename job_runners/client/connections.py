@@ -80,14 +80,13 @@ class _KeptConnection:
 class Connections:
     """The connections to the host of a URL. A whole response may take `timeout` seconds."""
 
-    def __init__(self, url: str, timeout: float, *, use_proxy: bool = True) -> None:
+    def __init__(self, url: str, timeout: float) -> None:
         parts = urlsplit(url)
         self._is_tls = parts.scheme == "https"
         self._host = parts.hostname or ""
         self._port = parts.port
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._timeout = timeout
-        self._use_proxy = use_proxy
         self._idle: deque[_KeptConnection] = deque()
         self._process = os.getpid()
         self._context: ssl.SSLContext | None = None
@@ -168,7 +167,7 @@ class Connections:
         if not self._is_tls:  # calls without TLS stay on this machine, so they need no proxy
             return HTTPConnection(self._host, self._port, timeout=timeout)
         context = self._tls_context()
-        proxy = _find_proxy(self._host) if self._use_proxy else None
+        proxy = _find_proxy(self._host)
         if proxy is None:
             return HTTPSConnection(self._host, self._port, timeout=timeout, context=context)
         proxy_host, proxy_port, proxy_headers = proxy

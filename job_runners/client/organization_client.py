@@ -91,11 +91,6 @@ class OrganizationClient(BaseClient):
         body = self._call("GET", path)
         return tuple(Webhook.of(webhook) for webhook in body["webhooks"])
 
-    def webhook(self, name: str, *, organization_id: str | None = None) -> Webhook:
-        """Return a webhook. Raises NotFound."""
-        path = self._organization_path("webhooks", name, organization_id)
-        return Webhook.of(self._call("GET", path))
-
     def put_webhook(
         self,
         name: str,

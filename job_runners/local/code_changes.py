@@ -12,7 +12,6 @@ from stat import S_ISDIR
 
 from job_runners.building.app_check import SHIPPED, problem_text
 from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
-from job_runners.cli.local_aws import OUTDATED_FILE
 from job_runners.local.function_pools import BrokenCode
 from job_runners.places import CODE, COMMAND, ROOT, UPGRADED_FILE, relative_path
 
@@ -81,19 +80,15 @@ def _changed_paths(before: FileStates, now: FileStates) -> list[Path]:
 class CodeChanges:
     """Checks the files several times a second, and reloads changed code.
 
-    `load` imports the code and activates it, or raises BrokenCode. `say` shows messages. A file in
-    `home` lists the saved changes that aren't active yet, so that other commands can warn of them.
+    `load` imports the code and activates it, or raises BrokenCode. `say` shows messages.
     """
 
-    def __init__(
-        self, home: Path, load: Callable[[], Awaitable[None]], say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, load: Callable[[], Awaitable[None]], say: Callable[[str], None]) -> None:
         """Remember the files' states. Call this before the first import."""
-        self._home, self._load, self._say = home, load, say
+        self._load, self._say = load, say
         self._code_files = code_files()
         self._restart_files = restart_files()
         self._loading: asyncio.Task[None] | None = None
-        self._problem = ""
         self._reported_changes: list[Path] = []
 
     async def watch(self) -> None:
@@ -118,7 +113,6 @@ class CodeChanges:
         changed = _changed_paths(self._restart_files, restart_files())
         if changed != self._reported_changes:
             self._reported_changes = changed
-            self._update_file()
             if changed:
                 self._say(self._restart_hint())
 
@@ -149,12 +143,10 @@ class CodeChanges:
         try:
             await self._load()
         except (BrokenCode, UnusableAppFolder) as error:
-            self._problem = describe(error) if isinstance(error, BrokenCode) else str(error)
-            self._say(f"{self._problem}\n  The previous code stays active.")
+            problem = describe(error) if isinstance(error, BrokenCode) else str(error)
+            self._say(f"{problem}\n  The previous code stays active.")
         else:
-            self._problem = ""
             self._say(f"Reloaded: {reason} ({time.monotonic() - started_at:.1f} s)")
-        self._update_file()
 
     def _restart_hint(self) -> str:
         names = ["The version of Job Runners"] if _VERSION_FILE in self._reported_changes else []
@@ -164,18 +156,3 @@ class CodeChanges:
             f"{' and '.join(names)} {verb} changed. "
             f"To apply this, press Ctrl-C and start `{COMMAND} run` again"
         )
-
-    def _update_file(self) -> None:
-        """Write or delete the file that lists what isn't active yet."""
-        lines = []
-        if self._problem:
-            lines.append(f"The saved code is not active: {' '.join(self._problem.split())}")
-        if self._reported_changes:
-            lines.append(self._restart_hint())
-        file = self._home / OUTDATED_FILE
-        if lines:
-            new = file.with_suffix(".new")
-            new.write_text("; ".join(lines))
-            new.replace(file)
-        else:
-            file.unlink(missing_ok=True)

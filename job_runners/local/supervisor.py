@@ -194,7 +194,7 @@ async def supervise(
     `template` is already importing the code. `launch_template` starts later template processes.
     """
     stack, options = supervisor.stack, supervisor.options
-    changes = CodeChanges(home, lambda: supervisor.load(launch_template()), supervisor.note)
+    changes = CodeChanges(lambda: supervisor.load(launch_template()), supervisor.note)
     tasks: list[asyncio.Task[Any]] = []
     _cancel_on_signals(asyncio.current_task())
     try:

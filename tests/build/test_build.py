@@ -15,9 +15,10 @@ import pytest
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
 from job_runners.building.app_check import SHIPPED
+from job_runners.building.app_folder import BuildProblem
 from job_runners.building.build import build
 from job_runners.building.prune import SERVICES
-from job_runners.building.samconfig import Target, UnusableTarget, this_python
+from job_runners.building.samconfig import Target, this_python
 from job_runners.places import ROOT
 
 # Bytes of the zip: what a cold start downloads.
@@ -160,7 +161,7 @@ def test_beside_other_work_what_that_may_import_stays(tree: Path, tmp_path: Path
 
 
 def test_for_another_python_nothing_is_built(tmp_path: Path) -> None:
-    with pytest.raises(UnusableTarget, match=r"Functions run on Python 3\.99 .* or set Python"):
+    with pytest.raises(BuildProblem, match=r"Functions run on Python 3\.99 .* or set Python"):
         build(Target("arm64", "python3.99"), tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
 

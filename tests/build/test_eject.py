@@ -88,7 +88,7 @@ def test_a_parameter_that_the_template_lacks_is_refused_before_a_build(project: 
     assert config.read_text() == changed
 
 
-@pytest.mark.parametrize("example", ["campaign", "shop", "sqs_runner"])
+@pytest.mark.parametrize("example", ["campaign", "sqs_runner"])
 def test_the_examples_set_only_parameters_that_the_template_has(example: str) -> None:
     code = (
         "from job_runners.building.sam_folder import check_parameters, source_template\n"

@@ -64,7 +64,7 @@ def test_whose_credentials_they_are_is_asked_of_aws(tmp_path: Path) -> None:
         project = tmp_path / "acme"
         (project / "acme").mkdir(parents=True)
         (project / "acme" / "__init__.py").write_text("JOBS = (\n")
-        shutil.copy(ROOT / "examples" / "shop" / "samconfig.toml", project)
+        shutil.copy(ROOT / "examples" / "sqs_runner" / "samconfig.toml", project)
         given = {**where, **aws.credentials.variables, "JOBS_PROJECT": str(project)}
         let_in = deploy(tmp_path, **given)
     assert "Deploying to account 000000000000, us-east-1 of the AWS at http://" in let_in.stderr

@@ -131,7 +131,6 @@ def test_more_than_a_thousand_members_are_uploaded(
     stack = Stack.from_outputs("job-runners", REGION, OUTPUTS)
     found = replace(stack, api_url=os.environ["JOBS_API_URL"])
     monkeypatch.setattr(local_aws, "running_stack", lambda: found)
-    monkeypatch.setattr(local_aws, "outdated_message", lambda: None)
     monkeypatch.delenv("JOBS_API_URL")
     api.on("POST", "/batches", 202, batch("queued"))
     assert jobs("batch", str(many)).stdout == f"{ID}\n"

@@ -41,7 +41,6 @@ def stack(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """Yield a stack whose tables and bucket are those of this process."""
     stack = Stack.from_outputs("job-runners", REGION, OUTPUTS)
     monkeypatch.setattr(local_aws, "running_stack", lambda: stack)
-    monkeypatch.setattr(local_aws, "outdated_message", lambda: None)
     # The index of this AWS lags behind nothing.
     monkeypatch.setattr(organization, "_SECONDS_BETWEEN_PASSES", 0)
     monkeypatch.setattr(organization, "_THREADS", 1)  # moto lists no versions beside a delete

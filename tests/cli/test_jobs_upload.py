@@ -28,7 +28,6 @@ def stack(api: FakeApi, aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     found = Stack.from_outputs("job-runners", REGION, OUTPUTS)
     found = replace(found, api_url=os.environ["JOBS_API_URL"])
     monkeypatch.setattr(local_aws, "running_stack", lambda: found)
-    monkeypatch.setattr(local_aws, "outdated_message", lambda: None)
     monkeypatch.delenv("JOBS_API_URL")
 
 

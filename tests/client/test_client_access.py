@@ -3,9 +3,7 @@
 import json
 import os
 import threading
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,67 +74,6 @@ def test_those_of_the_environment_are_used_and_read_each_time(
     assert signed_by(server) == ["AKIDENV", "AKIDNEW"]
     assert server.seen[0].headers["x-amz-security-token"] == "session"
     assert "/eu-west-1/execute-api/aws4_request" in server.seen[0].headers["authorization"]
-
-
-def container(key: str, minutes: float) -> dict[str, str]:
-    expires = datetime.now(UTC) + timedelta(minutes=minutes)
-    return {
-        "AccessKeyId": key,
-        "SecretAccessKey": "s",
-        "Token": "t",
-        "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-
-
-def test_those_of_a_container_are_renewed_before_they_expire(
-    server: BadServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    token = tmp_path / "token"
-    token.write_text("first\n")
-    with BadServer() as endpoint:
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{endpoint.url}/role?x=1")
-        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(token))
-        endpoint.script = [
-            answer(503),
-            answer(200, container("AKIDSOON", 5)),
-            answer(200, container("AKIDLONG", 60)),
-        ]
-        server.then = FOUND
-        client = Client(url=server.url)
-        client.get(ID)
-        token.write_text("second")
-        client.get(ID)
-        client.get(ID)
-        assert signed_by(server) == ["AKIDSOON", "AKIDLONG", "AKIDLONG"]
-        assert [each.path for each in endpoint.seen] == ["/role?x=1"] * 3
-        assert [each.headers["authorization"] for each in endpoint.seen] == [
-            *("first", "first"),
-            "second",
-        ]
-
-
-def test_an_endpoint_out_of_order_is_borne_until_they_expire(
-    server: BadServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.then = FOUND
-    with BadServer() as endpoint:
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", endpoint.url)
-        endpoint.script = [answer(200, container("AKIDSOON", 5))]
-        endpoint.then = answer(500)
-        client = Client(url=server.url)
-        client.get(ID)
-        client.get(ID)
-        assert signed_by(server) == ["AKIDSOON", "AKIDSOON"]
-        later = time.time() + 400
-        monkeypatch.setattr(time, "time", lambda: later)
-        with pytest.raises(NoCredentials, match=r"answered 500.*has a role"):
-            client.get(ID)
-
-
-def test_no_endpoint_elsewhere_is_asked_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://10.0.0.7/role")
-    with pytest.raises(NoCredentials, match="doesn't request credentials from"):
-        Client(url="http://127.0.0.1:1").get(ID)
 
 
 def test_botocore_finds_those_of_a_profile(

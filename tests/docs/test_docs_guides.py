@@ -1,18 +1,18 @@
 """The jobs and callers that the how-to pages show, run."""
 
 import json
+import os
+import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock, Mock, create_autospec
-from unittest.mock import call as mock_call
 
 import pytest
 
 import sample_work
 from api_server import ApiServer
-from job_runners import Client, Conflict
+from job_runners import Client
 from job_runners.building.app_folder import read_workers
 from job_runners.building.sam_folder import check_policies
 from job_runners.building.worker_classes import add_worker_functions
@@ -24,13 +24,16 @@ from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.work import Job
-from operator_files import run_script
 from shown_code import blocks, module
 from stale_reads import catch_up
 
 
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text()
+
+
 def snippets(name: str) -> list[str]:
-    return blocks((ROOT / "docs" / f"{name}.md").read_text())
+    return blocks(page(name))
 
 
 def run(job_runner: InlineRunner, job_type: str, payload: dict[str, Any]) -> Any:
@@ -123,20 +126,6 @@ def call(function: Any, *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def test_a_job_dispatches_one_job_of_another_stack(
-    stack: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dispatch_elsewhere = run_script("dispatch_elsewhere.py")["dispatch_elsewhere"]
-    monkeypatch.setenv("APP_SETTING_OTHER_API", stack.url)
-    monkeypatch.setenv("APP_SETTING_OTHER_REGION", "us-east-1")
-    job = Mock(id="7", organization_id="acme")
-    ids = [call(dispatch_elsewhere, job, "count_letters", {}) for _ in range(2)]
-    client = Client(url=stack.url, organization_id="acme")
-    assert [ids[0]] * 2 == ids == [each.id for each in call(lambda: list(client.list()))] * 2
-    with pytest.raises(ConnectionError, match="answered 422"):
-        call(dispatch_elsewhere, job, "no_such_job", {})
-
-
 def test_the_export_prints_each_job_with_its_payload(
     stack: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,51 +139,36 @@ def test_the_export_prints_each_job_with_its_payload(
     assert json.loads(line)["payload"] == {"page": "/", "version": 1}
 
 
-def test_jobs_that_have_not_begun_move_to_another_stack_once(
-    stack: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
-    old, new = (Client(organization_id=each) for each in ("old", "new"))  # of one stack, here
-    later = datetime.now(UTC) + timedelta(days=1)
-    moved = call(lambda: old.dispatch("count_letters", run_at=later, queue_name="may"))
-    call(lambda: old.dispatch("count_letters", {"number": 2}, delay=60))
-    left = call(lambda: old.dispatch("count_letters", delay=60, on_end="count_letters"))
-    monkeypatch.setattr("boto3.Session", MagicMock())
-    for done in (["left", "moved", "moved"], ["left"]):
-        monkeypatch.setattr("job_runners.Client", Mock(side_effect=[old, new]))
-        capsys.readouterr()
-        call(run_script, "move_jobs.py", "acme")
-        lines = capsys.readouterr().out.splitlines()
-        assert sorted(each.split()[0] for each in lines) == done
-    jobs = call(lambda: list(new.list()))
-    assert len(jobs) == 2
-    assert ("may", "scheduled") in [(each.queue_name, each.status) for each in jobs]
-    statuses = {each.id: each.status for each in call(lambda: list(old.list()))}
-    assert (statuses[moved.id], statuses.pop(left.id)) == ("canceled", "scheduled")
-    assert set(statuses.values()) == {"canceled"}
+# A stand-in for the command: it lists two groups, and notes what is retried.
+LISTS_AND_NOTES = """#!/bin/sh
+case $1 in
+failures) echo '{"error_groups": [
+    {"id": "'"$4"-1'", "job_type": "import_orders", "error_kind": "KeyError"},
+    {"id": "'"$4"-2'", "job_type": "import_orders", "error_kind": "OSError"}]}' ;;
+*) echo "$@" ;;
+esac
+"""
 
 
-def test_the_drill_retries_one_bugs_jobs_in_each_organization(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    client = create_autospec(Client, instance=True)
-    client.error_groups.side_effect = lambda organization_id: [
-        Mock(id=f"{organization_id}/{kind}", job_type="import_orders", error_kind=kind)
-        for kind in ("KeyError", "OSError")
-    ]
-    client.list.side_effect = lambda error_group, organization_id: iter(
-        [Mock(id=f"{error_group}/{number}") for number in (1, 2)]
+def test_the_drill_retries_one_bugs_jobs_in_each_organization(tmp_path: Path) -> None:
+    (drill,) = re.findall(r"```sh\n(while .*?)```", page("operate/incidents"), re.DOTALL)
+    command = tmp_path / "job-runners"
+    command.write_text(LISTS_AND_NOTES)
+    command.chmod(0o755)
+    (tmp_path / "organizations.txt").write_text("acme\nglobex\n")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", drill],
+        cwd=tmp_path,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    client.retry.side_effect = [None, Conflict("retried", status=409), None, None]
-    monkeypatch.setattr("job_runners.Client", Mock(return_value=client))
-    monkeypatch.setattr("time.sleep", Mock())
-    run_script("retry_everywhere.py")
-    assert client.retry.mock_calls == [
-        mock_call(f"{organization}/KeyError/{number}")
-        for organization in ("acme", "globex")
-        for number in (1, 2)
+    assert done.stdout.splitlines() == [
+        f"retry --error-group {each}-1 --organization {each} --rate 5 --yes"
+        for each in ("acme", "globex")
     ]
-    assert capsys.readouterr().out.splitlines()[1:] == ["acme 1", "globex 2"]
 
 
 def test_the_jobs_with_one_persons_data_are_found(

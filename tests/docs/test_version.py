@@ -22,7 +22,7 @@ def test_the_wheel_that_the_examples_install_is_of_this_version() -> None:
             pattern = r"job.runners(?:\[app\]==|-)([0-9.]*[0-9])"
             if versions := re.findall(pattern, file.read_text()):
                 found[file.parent.name] = set(versions)
-    assert found.keys() == {"django_app", "fastapi_app", "second_lambda"}
+    assert found.keys() == {"django_app", "second_lambda"}
     assert all(versions == {job_runners.__version__} for versions in found.values()), found
 
 

@@ -21,7 +21,6 @@ def test_an_organisation_is_gone_with_every_version_of_its_files(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_aws, "running_stack", lambda: local.stack)
-    monkeypatch.setattr(local_aws, "outdated_message", lambda: None)
     stack, s3, name = local.stack, local.client("s3"), f"org-{uuid.uuid4()}"
     uploaded = f"uploads/{name}/people.csv"
     for row in ("Ada,Lovelace,(212) 555-0123", "Ada,Byron,(212) 555-0123"):  # the second hides one

@@ -1,7 +1,6 @@
-"""The two Lambda functions of the examples dispatch jobs on the local AWS, and have their results.
+"""The Lambda function of an example dispatches a job on the local AWS.
 
-They are held to the statements of their own templates, and the Django site's calls to those of its
-README.
+It is held to the statement of its own template, and the Django site's calls to those of its README.
 """
 
 import json
@@ -12,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from api_events import request
 from example_apps import EXAMPLES
 from example_stacks import deploy_example
 from iam_api import IamApi
@@ -67,23 +65,6 @@ def test_it_needs_its_statement_and_may_do_nothing_else(
     without = iam_api.called_by(AsRole(ours, role_names(ours)["WorkerFunctionRole"]))
     with pytest.raises(AccessDenied):
         without.dispatch("export_contacts", {"campaign": CAMPAIGN})
-
-
-def test_fastapi_on_lambda_starts_an_export_and_shows_its_file(
-    enforcing: Enforcing, iam_api: IamApi
-) -> None:
-    where = {"ApiId": iam_api.id, "ApiUrl": iam_api.url}
-    function = deploy_example(enforcing.stack, "fastapi_app", where)
-
-    def answered(method: str, path: str, body: Any = None) -> Any:
-        answer = invoke(enforcing, function, request(method, path, body=body))
-        return json.loads(answer["body"])
-
-    started = answered("POST", "/exports", {"campaign": CAMPAIGN})
-    iam_api.client.wait(started["id"], timeout=60)
-    export = answered("GET", f"/exports/{started['id']}")
-    assert export["status"] == "succeeded"
-    assert "contacts.csv" in export["url"]
 
 
 def test_what_the_django_project_does_is_allowed_by_the_policy_of_its_readme(

@@ -129,10 +129,7 @@ def test_no_answer_lets_a_browser_guess_what_it_is(entry: Entry) -> None:
 
 
 def test_the_documents_small_print_is_true() -> None:
-    found = call("GET", "/openapi.json").json
-    schemas = found["components"]["schemas"]
-    number = schemas["payload.Sample"]["properties"]["text"]
-    assert number["pattern"] == r"^[^\x00]*$"
-    resumed = found["paths"]["/paused/{kind}/{name}"]["delete"]["responses"]["422"]
+    paths = call("GET", "/openapi.json").json["paths"]
+    resumed = paths["/paused/{kind}/{name}"]["delete"]["responses"]["422"]
     assert "unknown-job-type" not in str(resumed)
     assert call("DELETE", "/paused/job_type/nosuch").status == 204

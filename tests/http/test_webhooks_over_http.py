@@ -62,7 +62,6 @@ def test_a_webhook_is_put_shown_replaced_and_deleted(monkeypatch: pytest.MonkeyP
     assert changed.status == 200
     assert changed.json["statuses"] == ["failed"]
     assert changed.json["job_types"] == ["sample_once"]
-    assert ask("GET", "/crm").json == changed.json
     assert ask("GET", "").json == {"webhooks": [changed.json]}
     assert ask("PUT", "/crm", WEBHOOK).json["statuses"] is None
     assert ask("DELETE", "/crm").status == 204
@@ -77,7 +76,7 @@ def test_a_webhook_is_put_shown_replaced_and_deleted(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ""), ("DELETE", ""), ("POST", "/test")],
+    [("DELETE", ""), ("POST", "/test")],
 )
 def test_a_webhook_of_another_organization_is_unknown(method: str, path: str) -> None:
     ask("PUT", "/crm", WEBHOOK)

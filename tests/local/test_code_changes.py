@@ -10,12 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fake_stack import OUTPUTS
-from job_runners.cli import local_aws
-from job_runners.cli.stack import Stack
 from job_runners.local import code_changes
 from job_runners.local.code_changes import CodeChanges
-from jobs_command import jobs
 from supervised import write_project
 
 PATIENCE = 20  # seconds
@@ -24,8 +20,8 @@ PATIENCE = 20  # seconds
 class Watched:
     """A project that is watched, what was loaded how often, and what was said."""
 
-    def __init__(self, project: Path, home: Path) -> None:
-        self.project, self.home = project, home
+    def __init__(self, project: Path) -> None:
+        self.project = project
         self.loads = 0
         self.said: list[str] = []
 
@@ -36,7 +32,7 @@ class Watched:
         """Take steps, and wait after each one until something is said."""
 
         async def watch() -> None:
-            watcher = CodeChanges(self.home, self._load, self.said.append)
+            watcher = CodeChanges(self._load, self.said.append)
             watching = asyncio.create_task(watcher.watch())
             for step in steps:
                 before = len(self.said)
@@ -58,9 +54,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     monkeypatch.setenv("JOBS_PROJECT", str(project))
     monkeypatch.setattr(code_changes, "ROOT", project)
     monkeypatch.chdir(project)
-    home = tmp_path / ".local"
-    home.mkdir()
-    return Watched(project, home)
+    return Watched(project)
 
 
 def test_a_file_that_is_saved_added_or_removed_loads_the_code_again(watched: Watched) -> None:
@@ -110,7 +104,6 @@ def test_an_upgrade_under_a_run_asks_only_for_a_new_start(
     (said,) = watched.said
     assert said.startswith("The version of Job Runners has changed. To apply this, press Ctrl-C")
     assert watched.loads == 0
-    assert (watched.home / local_aws.OUTDATED_FILE).read_text() == said
 
 
 def test_what_only_a_new_start_applies_asks_for_one(
@@ -118,21 +111,6 @@ def test_what_only_a_new_start_applies_asks_for_one(
 ) -> None:
     config = watched.project / "samconfig.toml"
     before = config.read_text()
-    outdated = watched.home / local_aws.OUTDATED_FILE
     watched.while_it_is_watched(lambda: config.write_text(f"{before}# changed\n"))
-    assert watched.said == [outdated.read_text()]
-    assert watched.said[0].startswith("samconfig.toml has changed. To apply this, press Ctrl-C")
-
-
-def test_every_command_says_that_what_is_saved_is_not_active(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_aws, "HOME", tmp_path)
-    stack = Stack.from_outputs(
-        "job-runners", "us-east-1", OUTPUTS | {"ApiId": "abc"}, "http://127.0.0.1:9"
-    )
-    stack.save(tmp_path / local_aws.STACK_FILE)
-    (tmp_path / local_aws.OUTDATED_FILE).write_text("template.yaml has changed")
-    for words in (["list"], ["types"], ["show", "3f9a"]):
-        assert jobs(*words).stderr.count("template.yaml has changed\n") == 1
-    assert "template.yaml" not in jobs("list", "--json").stderr
+    (said,) = watched.said
+    assert said.startswith("samconfig.toml has changed. To apply this, press Ctrl-C")

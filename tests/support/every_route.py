@@ -171,7 +171,6 @@ EVERY_ROUTE = {
         Asked("GET", "/webhooks?organization_id=ours"),
         reaching=((Asked("GET", "/webhooks?organization_id=theirs"), 403),),
     ),
-    ("/webhooks/<name>", "GET"): _on_a_webhook("GET", ""),
     ("/webhooks/<name>", "PUT"): _on_a_webhook("PUT", "", WEBHOOK),
     ("/webhooks/<name>", "DELETE"): _on_a_webhook("DELETE", ""),
     ("/webhooks/<name>/test", "POST"): _on_a_webhook("POST", "/test"),

@@ -13,7 +13,7 @@ from campaign.contacts_file import ContactsFile, Position, Row
 from campaign.csv_text import CONTENT_TYPE, CsvText
 from campaign.errors import UnusableFile
 from campaign.pieces import Pieces
-from campaign.sms import number_rule
+from campaign.sms import why_not_allowed
 from job_runners.work import DoNotRetry, RunningJob
 
 # With the custom fields' names, even a row of characters of four bytes then fits into an item.
@@ -147,7 +147,6 @@ class _Rows:
             )
         self._phonenumbers = phonenumbers
         self._columns, self._country = columns, country
-        self._why_not_allowed = number_rule()
 
     def contact(self, values: list[str], campaign: str) -> Contact:
         """Return the row's contact, which is always the same for the same row.
@@ -183,7 +182,7 @@ class _Rows:
         cell: str = self._phonenumbers.format_number(
             number, self._phonenumbers.PhoneNumberFormat.E164
         )
-        if why := self._why_not_allowed(cell):
+        if why := why_not_allowed(cell):
             raise _RejectedRow(f"has a number that {why}")
         return cell
 

@@ -1,11 +1,5 @@
-"""Send a text through SNS, and classify failures by what is known about the outcome.
+"""Send a text through SNS, and classify failures by what is known about the outcome."""
 
-Two settings limit the numbers that may be texted, because texts to some numbers are very expensive
-for the sender, and part of the price goes to the person who requested the text. TEXT_COUNTRIES has
-the allowed countries, such as US,GB, and TEXT_NUMBER_TYPES the types of phonenumbers.
-"""
-
-from collections.abc import Callable, Container
 from typing import Annotated, Any
 
 from botocore.config import Config
@@ -19,7 +13,7 @@ from pydantic import StringConstraints
 
 from campaign.contacts import is_throttled
 from campaign.errors import SmsOutcomeUnknown, TextRefused
-from job_runners.work import DoNotRetry, RetryAfter, app_setting
+from job_runners.work import RetryAfter
 
 LONGEST = 1600  # characters, SNS's limit
 
@@ -27,10 +21,7 @@ Cell = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]  # E.1
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
 
 _PAUSE = 5.0  # seconds
-_TYPES = "mobile,fixed_line,fixed_line_or_mobile,voip,personal_number,pager,uan,voicemail,toll_free"
-_TYPES += ",shared_cost,unknown"
 # Some country codes belong to no country: satellite networks, and networks that span countries.
-_SATELLITE = "satellite"
 _NO_COUNTRY = "001"  # the code in phonenumbers
 
 
@@ -47,7 +38,6 @@ class Sms:
 
         config = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=10)
         self._client = boto3.client("sns", config=config)
-        self._why_not_allowed = number_rule()
 
     def send(self, cell: str, text: str) -> None:
         """Send a text to one number. Each error says what is known about the message:
@@ -60,7 +50,7 @@ class Sms:
         The errors contain no wording from SNS or botocore, and have no botocore exception as a
         cause. These may contain the phone number, and errors are logged and stored.
         """
-        if why := self._why_not_allowed(cell):
+        if why := why_not_allowed(cell):
             raise TextRefused(f"the number {why}")
         try:
             self._client.publish(
@@ -92,45 +82,19 @@ def _error_for(error: ClientError) -> Exception:
     return TextRefused(reason)
 
 
-def number_rule() -> Callable[[str], str | None]:
-    """Return a function that returns why a number (E.164) must not be texted, or None if it may be.
+def why_not_allowed(cell: str) -> str | None:
+    """Return why a number (E.164) must not be texted, or None if it may be.
 
-    The returned words follow "the number", and reveal only its country and type. Both come from
-    the numbering plans in the installed version of phonenumbers. Raises DoNotRetry for a setting
-    with an unknown country or type.
+    Texts to some numbers are very expensive for the sender, and part of the price goes to the
+    person who requested the text. The words follow "the number".
     """
     # Imported here because the import takes 20 ms. The API imports every task's module for its
     # payload, but never calls this function.
     import phonenumbers
 
-    kind_of = phonenumbers.PhoneNumberType.to_string
-    known = {kind_of(each).lower() for each in phonenumbers.PhoneNumberType.values()}
-    types = _listed("TEXT_NUMBER_TYPES", _TYPES, known | {_SATELLITE})
-    countries = _listed("TEXT_COUNTRIES", "", phonenumbers.SUPPORTED_REGIONS)
-
-    def why_not_allowed(cell: str) -> str | None:
-        number = phonenumbers.parse(cell, None)
-        if phonenumbers.region_code_for_country_code(number.country_code or 0) == _NO_COUNTRY:
-            # These codes include toll-free and premium numbers, which follow the same rule.
-            if _SATELLITE in types:
-                return None
-            return f"belongs to no country, and TEXT_NUMBER_TYPES does not list {_SATELLITE}"
-        kind = kind_of(phonenumbers.number_type(number)).lower()
-        if kind not in types:
-            return f"is of type {kind}, which TEXT_NUMBER_TYPES does not list"
-        country = phonenumbers.region_code_for_number(number)
-        if countries and country not in countries:
-            return f"is from {country or 'an unknown country'}, which TEXT_COUNTRIES does not list"
-        return None
-
-    return why_not_allowed
-
-
-def _listed(name: str, default: str, known: Container[str]) -> set[str]:
-    """Return the entries of a setting, separated by commas. Raises DoNotRetry for an unknown
-    entry."""
-    listed = {each.strip() for each in app_setting(name, default=default).split(",")} - {""}
-    for each in listed:
-        if each not in known:
-            raise DoNotRetry(f"the setting {name} lists {each!r}, which doesn't exist")
-    return listed
+    number = phonenumbers.parse(cell, None)
+    if phonenumbers.region_code_for_country_code(number.country_code or 0) == _NO_COUNTRY:
+        return "belongs to no country"
+    if phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.PREMIUM_RATE:
+        return "has a premium rate"
+    return None

@@ -14,10 +14,10 @@ from botocore.exceptions import (
 
 from campaign_world import HEADER, Answer, Sns, accepted, import_file, raising, refusal, rows_of
 from job_runners.testing.job_runner import InlineRunner, InvalidPayload
-from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
+from job_runners.testing.saved_jobs import assert_succeeded
 
-US, UK, FRENCH, CANADIAN = "+12125550123", "+447400123456", "+33612345678", "+16045550123"
-US_PREMIUM, UK_PREMIUM, UK_LANDLINE = "+19002345678", "+449098790123", "+442079460000"
+US, UK, FRENCH = "+12125550123", "+447400123456", "+33612345678"
+US_PREMIUM, UK_PREMIUM = "+19002345678", "+449098790123"
 IRIDIUM, INMARSAT, NETWORK = "+881612345678", "+870773111632", "+882161234567"
 TEXT = "Zo\u00eb, polls close at 8."
 
@@ -99,60 +99,21 @@ def is_texted(job_runner: InlineRunner, sns: Sns, cell: str) -> bool:
     return len(sns.texts) > before
 
 
-def test_premium_and_satellite_numbers_are_not_texted_by_default(
-    job_runner: InlineRunner, sns: Sns
-) -> None:
+def test_premium_and_satellite_numbers_are_not_texted(job_runner: InlineRunner, sns: Sns) -> None:
     for cell in (US_PREMIUM, UK_PREMIUM, IRIDIUM, INMARSAT, NETWORK, "+979123456789"):
         assert not is_texted(job_runner, sns, cell), cell
     for cell in (US, UK, FRENCH, "+8613812345678", "+12125550000"):
         assert is_texted(job_runner, sns, cell), cell
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "texted", "refused"),
-    [
-        ("COUNTRIES", "US, FR", [US, FRENCH], [UK, CANADIAN, US_PREMIUM]),
-        ("NUMBER_TYPES", "mobile,satellite", [UK, IRIDIUM], [UK_LANDLINE]),
-    ],
-)
-def test_countries_and_types_are_limited_by_settings(
-    job_runner: InlineRunner,
-    sns: Sns,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: str,
-    texted: list[str],
-    refused: list[str],
-) -> None:
-    monkeypatch.setenv(f"APP_SETTING_TEXT_{name}", value)
-    assert all(is_texted(job_runner, sns, cell) for cell in texted)
-    assert not any(is_texted(job_runner, sns, cell) for cell in refused)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "wrong"),
-    [("COUNTRIES", "US,Britain", "Britain"), ("NUMBER_TYPES", "mobile,landline", "landline")],
-)
-def test_a_setting_with_an_unknown_entry_is_named(
-    job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch, name: str, value: str, wrong: str
-) -> None:
-    monkeypatch.setenv(f"APP_SETTING_TEXT_{name}", value)
-    error = assert_failed(import_file(job_runner, f"{HEADER}A,B,{US}\n"))
-    assert f"the setting TEXT_{name} lists {wrong!r}" in error.message
-
-
-def test_an_import_rejects_such_numbers_and_says_why(
-    job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("APP_SETTING_TEXT_COUNTRIES", "US")
+def test_an_import_rejects_such_numbers_and_says_why(job_runner: InlineRunner) -> None:
     numbers = (US, US_PREMIUM, IRIDIUM, UK)
     job = import_file(job_runner, HEADER + "".join(f"A,B,{number}\n" for number in numbers))
     result = assert_succeeded(job)
-    assert (result["imported"], result["invalid"]) == (1, 3)
+    assert (result["imported"], result["invalid"]) == (2, 2)
     assert [row[1] for row in rows_of(result["rejected"]["file"])[1:]] == [
-        "has a number that is of type premium_rate, which TEXT_NUMBER_TYPES does not list",
-        "has a number that belongs to no country, and TEXT_NUMBER_TYPES does not list satellite",
-        "has a number that is from GB, which TEXT_COUNTRIES does not list",
+        "has a number that has a premium rate",
+        "has a number that belongs to no country",
     ]
 
 

@@ -412,14 +412,6 @@ _route(
     parameters=ORGANIZATION_PARAMETER,
 )
 _route(
-    "GET /webhooks/<name>",
-    "webhooks.get_webhook",
-    Role.OPERATOR,
-    ok("The webhook", "Webhook"),
-    ("webhook-not-found",),
-    parameters=ORGANIZATION_PARAMETER,
-)
-_route(
     "PUT /webhooks/<name>",
     "webhooks.put_webhook",
     Role.OPERATOR,

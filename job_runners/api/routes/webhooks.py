@@ -35,14 +35,6 @@ def list_webhooks(event: Event, caller: Caller) -> Response:
     return respond(200, {"webhooks": webhook_views})
 
 
-def get_webhook(event: Event, caller: Caller, name: str) -> Response:
-    """Show a webhook."""
-    from job_runners.api.webhook_views import WEBHOOK
-
-    webhook = _find(organization_query(event, caller), name)
-    return respond(200, build_view(WEBHOOK, webhook))
-
-
 def put_webhook(event: Event, caller: Caller, name: str) -> Response:
     """Subscribe a webhook, or replace it. It is called for jobs that are dispatched 10 seconds
     later or after that. Undelivered events go to the new URL. The status is 201 for a new

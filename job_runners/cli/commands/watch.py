@@ -30,7 +30,6 @@ Exit codes
 def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> Exit:
     """Follow jobs until they finish.
 
-    Prints a progress bar for each job on a terminal, a line for each change in a pipe, and a JSON
-    object for each change with --json. At the end, prints the result of one succeeded job. Polls as
-    often as the API suggests. Ctrl-C stops watching, not the jobs."""
+    Prints a line for each change, or a JSON object with --json. At the end, prints the result of
+    one succeeded job. Polls as often as the API suggests. Ctrl-C stops watching, not the jobs."""
     return watch_jobs(target, [find_job(target, job_id) for job_id in job_ids], timeout)

@@ -1,4 +1,4 @@
-"""The jobs of examples/shop, tested with the fixtures of the plugin, on bad days too."""
+"""The jobs of the page about waits, tested with the fixtures of the plugin, on bad days too."""
 
 import re
 import sys
@@ -12,7 +12,6 @@ import shop
 
 from api_events import call
 from api_server import ApiServer
-from example_apps import EXAMPLES
 from job_runners.engine.errors import SignalConflict, SignalTooLate
 from job_runners.places import ROOT
 from job_runners.store import signals
@@ -70,7 +69,7 @@ def snippets() -> list[str]:
 
 @pytest.fixture
 def job_settings() -> Mapping[str, str]:
-    return {"JOBS_PROJECT": str(ROOT / "examples/shop")}
+    return {"JOBS_PROJECT": str(ROOT / "tests/support/waits_project")}
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ CHANGES = {
 
 def deploy(folder: Path, services: FakeServices, monkeypatch: pytest.MonkeyPatch) -> None:
     """Act as the next version of the code in a new process."""
-    source = (EXAMPLES / "shop/shop/__init__.py").read_text()
+    source = Path(shop.__file__).read_text()
     for before, after in CHANGES.items():
         assert before in source
         source = source.replace(before, after)
@@ -238,7 +237,7 @@ def test_a_refund_that_waits_survives_a_deploy(
 # --- the guide ------------------------------------------------------------------------------------
 
 
-def test_the_guide_shows_the_code_of_the_example() -> None:
+def test_the_guide_shows_the_code_that_is_tested_here() -> None:
     source = Path(shop.__file__).read_text()
     shown = [each for each in snippets() if "services." in each]
     assert [each for each in shown if each not in source] == []

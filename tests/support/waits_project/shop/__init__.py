@@ -1,4 +1,4 @@
-"""An order that waits for its payment, and a refund that a person approves by e-mail."""
+"""The jobs of docs/build/waits.md: an order waits for its payment, and a refund for a person."""
 
 from pydantic import BaseModel
 

@@ -1,4 +1,4 @@
-"""A refund of examples/shop on the local AWS: a link, a deploy, and a killed worker."""
+"""The refund of the page about waits on the local AWS: a link, a deploy, and a killed worker."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from deployed_versions import DeployedVersions
-from example_apps import EXAMPLES
+from job_runners.places import ROOT
 from worker_killer import workers
 
 # It starts a local AWS of its own, after the tests that share one.
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.xdist_group("local AWS")]
 
-SOURCE = (EXAMPLES / "shop/shop/__init__.py").read_text()
+SOURCE = (ROOT / "tests/support/waits_project/shop/__init__.py").read_text()
 REFUND = {"order": "A7", "cents": 5, "customer": "ada@example.com", "approver": "grace@example.com"}
 # Each request is a line in a file. The first worker that pays back is killed before its answer.
 SERVICES = """
