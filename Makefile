@@ -97,7 +97,7 @@ chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,
 test-nightly: dev aws ## Run the tests that take minutes: upgrades of projects, and the measurements on a local AWS
 	@$(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 -m nightly
 
-mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
+mutants: dev aws ## Remove each condition of the engine in turn: a test must fail
 	@MORE=1 $(PY) -m tools.mutants
 
 bench: dev ## Measure costs, and compare them with boto3; fail above a limit

@@ -67,7 +67,7 @@ mutations = generate(root, "job_runners/store/sample.py")
 with Sandbox(root, 2, files) as sandbox:
     noticing = Noticing({})
     noticing.tests = mutants._baseline(sandbox, files)
-    work = [mutants._work(each, noticing, 0) for each in mutations]
+    work = [mutants._work(each, noticing) for each in mutations]
     found = {
         mutations[each.index].what: each.result["by"] if each.result else "it did not end"
         for each in sandbox.do_all(work)

@@ -16,7 +16,6 @@ from typing import Any
 from job_runners.places import CODE
 from tools.mutants.collected import ENGINE, Collected, Executed, Recorded
 from tools.mutants.generated import generate
-from tools.mutants.histories_run import noticed_by_history
 from tools.mutants.mutation import DoesNotApply, Mutation, replace_text
 from tools.mutants.noticing import Noticing, read_last, write_last
 from tools.mutants.sandbox import Sandbox, Work
@@ -30,7 +29,6 @@ _BASELINE_SECONDS = 900.0  # seconds for the tests of one file, unchanged
 _TEST_SECONDS = 10.0
 _TEST_TIMES = 20
 _OVERHEAD_SECONDS = 20.0  # seconds that a process may take before and after its tests
-_HISTORY_SECONDS = 0.5  # seconds for each history, on a busy machine
 
 
 def main() -> int:
@@ -53,16 +51,13 @@ def main() -> int:
         sys.exit("Recording which test executes which line requires Python 3.12 or newer.")
     with Sandbox(CODE, options.jobs, files) as sandbox:
         noticing = Noticing(lists["also"], read_last(_LAST))
-        if not options.histories_only:
-            noticing.tests = _baseline(sandbox, files)
-            print(
-                f"{len(noticing.tests):,} tests recorded in {time.monotonic() - started:.0f} s",
-                flush=True,
-            )
+        noticing.tests = _baseline(sandbox, files)
+        print(
+            f"{len(noticing.tests):,} tests recorded in {time.monotonic() - started:.0f} s",
+            flush=True,
+        )
         try:
-            noticed, survivors = _try_all(
-                sandbox, to_try, noticing, options.histories, verbose=options.verbose
-            )
+            noticed, survivors = _try_all(sandbox, to_try, noticing, verbose=options.verbose)
         finally:
             write_last(_LAST, noticing.last)
     _report(len(mutations), len(accepted), noticed, survivors, time.monotonic() - started)
@@ -70,17 +65,12 @@ def main() -> int:
 
 
 def _try_all(
-    sandbox: Sandbox,
-    mutations: list[Mutation],
-    noticing: Noticing,
-    histories: int,
-    *,
-    verbose: bool,
+    sandbox: Sandbox, mutations: list[Mutation], noticing: Noticing, *, verbose: bool
 ) -> tuple[Counter[str], list[str]]:
     """Return the number of mutations that each file of tests noticed, and the survivors."""
     noticed: Counter[str] = Counter()
     survivors: list[str] = []
-    for outcome in sandbox.do_all(_work(each, noticing, histories) for each in mutations):
+    for outcome in sandbox.do_all(_work(each, noticing) for each in mutations):
         mutation = mutations[outcome.index]
         if outcome.why_not:
             raise DoesNotApply(outcome.why_not)
@@ -102,13 +92,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="only mutations with this in their name")
     parser.add_argument("--tests", action="append", help="run only these test files")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument(
-        "--histories",
-        type=int,
-        default=500,
-        help="histories for each mutation that no test notices (default 500)",
-    )
-    parser.add_argument("--histories-only", action="store_true", help="run histories but no tests")
     parser.add_argument("--list", action="store_true", help="list the mutations, and stop")
     parser.add_argument("--verbose", action="store_true", help="show which test noticed each")
     return parser.parse_args()
@@ -179,27 +162,25 @@ def _record(file: str, tests: Collected) -> Recorded:
     return tests.record(file)
 
 
-def _work(mutation: Mutation, noticing: Noticing, histories: int) -> Work:
-    """Return the work for a mutation: run the tests that execute its lines, then play histories."""
+def _work(mutation: Mutation, noticing: Noticing) -> Work:
+    """Return the work for a mutation: run the tests that execute its lines."""
     tests = noticing.tests_for(mutation)
     limits = {name: _TEST_SECONDS + _TEST_TIMES * seconds for name, seconds in tests.items()}
-    seconds = _OVERHEAD_SECONDS + 10 * sum(tests.values()) + _HISTORY_SECONDS * histories
-    return Work(partial(_try, limits, histories), seconds, mutation)
+    seconds = _OVERHEAD_SECONDS + 10 * sum(tests.values())
+    return Work(partial(_try, limits), seconds, mutation)
 
 
-def _try(limits: dict[str, float], histories: int, tests: Collected) -> dict[str, Any]:
-    return {"by": tests.first_failure(limits) or noticed_by_history(histories)}
+def _try(limits: dict[str, float], tests: Collected) -> dict[str, Any]:
+    return {"by": tests.first_failure(limits)}
 
 
 def _report(
     total: int, accepted: int, noticed: Counter[str], survivors: list[str], seconds: float
 ) -> None:
-    by_histories = noticed["history"]
     hung_or_died = noticed["hung"] + noticed["died"]
-    by_tests = noticed.total() - by_histories - hung_or_died
     print(
-        f"{total - accepted:,} mutations tried in {seconds / 60:.0f} min: {by_tests:,} noticed by "
-        f"a test, {by_histories:,} by a history alone, {hung_or_died:,} hung or died; "
+        f"{total - accepted:,} mutations tried in {seconds / 60:.0f} min: "
+        f"{noticed.total() - hung_or_died:,} noticed by a test, {hung_or_died:,} hung or died; "
         f"{len(survivors):,} survived; {accepted:,} more accepted"
     )
     for name, count in noticed.most_common():
