@@ -37,8 +37,7 @@ def read_dispatched(group_id: str) -> DispatchedChunks:
     for item in GroupItem.query(_partition(group_id), is_done, consistent_read=True):
         chunk = int(item.sk.removeprefix(_DONE_PREFIX))
         sizes[chunk] = item.number or 0
-        if item.total is not None:
-            total = item.total
+        total = item.total  # only the item of the last chunk, which is read last, has it
     return DispatchedChunks(sizes, total)
 
 

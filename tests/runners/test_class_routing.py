@@ -423,7 +423,9 @@ def test_a_missing_default_worker_is_an_error_as_before(
     assert stack.waiting() == 0
 
 
-def test_the_api_shows_the_class_of_a_job_and_of_its_type(stack: Stack) -> None:
+def test_the_api_shows_the_class_of_a_job_and_of_its_type(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = stack.dispatch("large")
     assert call("GET", f"/jobs/{row.id}").json["worker"] == "large"
     assert call("GET", f"/jobs/{stack.dispatch('lost').id}").json["worker"] is None
@@ -434,6 +436,9 @@ def test_the_api_shows_the_class_of_a_job_and_of_its_type(stack: Stack) -> None:
         "large": "large",
         "tiny_note": "tiny",
     }
+    monkeypatch.delenv("WORKER_CLASSES")  # as in a process on this machine
+    forget()
+    assert call("GET", f"/jobs/{row.id}").json["worker"] is None
 
 
 def test_the_api_shows_the_class_of_a_failed_task(stack: Stack) -> None:

@@ -431,7 +431,7 @@ def test_viewers_see_kinds_and_times_only(still: Bench, monkeypatch: pytest.Monk
 def test_the_order_that_viewers_see_depends_on_no_name(
     still: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = iter(["b", "a", "c"])
+    names = iter("hgfedcba")
 
     def work(job: Any, payload: object) -> None:
         for name in names:
