@@ -104,7 +104,7 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
             f"changed {SINCE}",
             WORDS,
         ],
-        ["mails", "a\ufffdb", "0", "over 1000", SINCE, SINCE, "", WORDS],
+        ["mails", "a\ufffdb", "0", "at least 1000", SINCE, SINCE, "", WORDS],
         ["mails", "and more", "", "", "", "", "job-runners queues show mails", ""],
         [
             "quiet",
@@ -150,6 +150,7 @@ def test_one_queue_is_shown_with_all_its_keys_and_who_has_its_slots(api: FakeApi
     )
     api.on("GET", "/queues/imports", 200, shown)
     api.on("GET", "/queues/imports?limit=100", 200, queue(keys=[KEY], keys_cursor="next"))
+    api.on("GET", "/backlog", 200, BACKLOG)
     other = {**KEY, "key": "z", "waiting": 0, "holders": [], "next_start_at": SINCE}
     api.on("GET", "/queues/imports?limit=100&cursor=next", 200, queue(keys=[other]))
     lines = [
@@ -168,6 +169,22 @@ def test_one_queue_is_shown_with_all_its_keys_and_who_has_its_slots(api: FakeApi
         assert line in lines
     found = json.loads(jobs("queues", "show", "imports", "--json").stdout)
     assert [each["key"] for each in found["keys"]] == ["*", "z"]
+    assert found["backlog"] == {"jobs": [], "more": True}
+    assert "mail_all" not in lines
+
+
+@pytest.mark.parametrize(("more", "words"), [(True, "at least 900"), (False, "900")])
+def test_one_queue_is_shown_with_its_jobs_that_no_worker_has_met(
+    api: FakeApi, more: bool, words: str
+) -> None:
+    for path in ("/queues/quiet", "/queues/quiet?limit=100"):
+        api.on("GET", path, 200, queue("quiet", keys=[{**KEY, "waiting": 0}]))
+    api.on("GET", "/backlog", 200, {**BACKLOG, "more": more})
+    shown = [" ".join(line.split()) for line in jobs("queues", "show", "quiet").stdout.splitlines()]
+    assert shown[-3:] == ["", "mail_all", f"waiting {words}, since {SINCE}"]
+    assert "idle" not in shown
+    found = json.loads(jobs("queues", "show", "quiet", "--json").stdout)
+    assert found["backlog"] == {"jobs": BACKLOG["jobs"][:1], "more": more}
 
 
 def test_a_queue_that_is_not_there_is_refused(api: FakeApi) -> None:
@@ -189,6 +206,7 @@ QUEUES = {
 def test_a_queue_of_which_nothing_is_known_is_refused_with_those_there_are(api: FakeApi) -> None:
     for path in ("/queues/import", "/queues/import?limit=100"):
         api.on("GET", path, 200, queue("import", **NOTHING))
+    api.on("GET", "/backlog", 200, BACKLOG)
     api.on("GET", "/job-types", 200, QUEUES)
     for words in ([], ["--json"]):
         done = jobs("queues", "show", "import", *words)
@@ -205,6 +223,7 @@ def test_a_queue_of_which_nothing_is_known_is_refused_with_those_there_are(api: 
         ("other", {"changed_at": SINCE}),
         ("other", {"keys": [KEY]}),
         ("other", {"paused": {**PAUSED, "waiting": None}}),
+        ("quiet", {}),  # jobs of this queue wait for a worker
     ],
 )
 def test_a_queue_that_nothing_waits_in_is_shown_all_the_same(
@@ -212,6 +231,7 @@ def test_a_queue_that_nothing_waits_in_is_shown_all_the_same(
 ) -> None:
     for path in (f"/queues/{name}", f"/queues/{name}?limit=100"):
         api.on("GET", path, 200, queue(name, **NOTHING | known))
+    api.on("GET", "/backlog", 200, BACKLOG)
     api.on("GET", "/job-types", 200, QUEUES)
     done = jobs("queues", "show", name)
     assert done.exit_code == 0, done.output

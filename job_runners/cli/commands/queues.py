@@ -62,18 +62,21 @@ def list_queues(target: Target, max_count: int) -> None:
     help="Number of keys to show (default 100).",
 )
 def show(target: Target, name: str, max_count: int) -> None:
-    """Show a queue's limits, its keys that are in use, and the jobs that have slots."""
+    """Show a queue's limits, keys in use, jobs with slots, and the jobs that no worker has met."""
     queue = target.printable(target.api.queue(name))
     keys = list(map(target.printable, islice(target.api.concurrency_keys(name), max_count)))
+    backlog = target.printable(target.api.backlog())
+    jobs = [each for each in backlog["jobs"] if each["queue_name"] == name and each["waiting"]]
     settings = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
     # The API returns no error for an unknown name, because a queue may have any name.
-    if not keys and not any(settings):
+    if not keys and not jobs and not any(settings):
         check_queue(target, name)
     if target.json:
-        output.print_json({**queue, "keys": keys})
+        output.print_json({**queue, "keys": keys, "backlog": {**backlog, "jobs": jobs}})
         return
     output.print_details(_details(queue))
-    for key in keys:
+    types = [{**each, "key": each["job_type"], "more_waiting": backlog["more"]} for each in jobs]
+    for key in [*keys, *types]:
         _print_key(key)
 
 
@@ -87,9 +90,9 @@ def _print_key(key: dict[str, Any]) -> None:
     if key["waiting"]:
         waiting += f", since {output.time_and_age(key['oldest_waiting_since'])}"
     click.echo(f"  waiting      {waiting}")
-    if key["next_start_at"]:
+    if key.get("next_start_at"):
         click.echo(f"  next start   {output.time_and_age(key['next_start_at'])}")
-    for holder in key["holders"]:
+    for holder in key.get("holders", []):
         organization = output.plain(holder["organization_id"] or "")
         since = output.time_and_age(holder["since"])
         click.echo(f"  in use by    {output.short_id(holder['job_id'])}  {organization}  {since}")
@@ -175,4 +178,4 @@ def waiting_in_words(entry: dict[str, Any]) -> str:
     them."""
     if entry.get("waiting") is None:
         return ""
-    return f"over {entry['waiting']}" if entry["more_waiting"] else str(entry["waiting"])
+    return f"at least {entry['waiting']}" if entry["more_waiting"] else str(entry["waiting"])
