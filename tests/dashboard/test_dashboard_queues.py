@@ -111,8 +111,9 @@ NONE = "none seen"
 
 
 def queues_page(page: Page, dashboard: str, **answers: Any) -> None:
-    """Open the page of queues, with faked answers."""
+    """Open the page of queues, with faked answers and a clock that stands still."""
     page.clock.install(time=NOW)
+    page.clock.set_fixed_time(NOW)
     answer(page, "/queues", {"queues": QUEUES, "cursor": None})
     answer(page, "/backlog", backlog(**answers))
     answer(page, "/paused", {"paused": answers.get("paused", [PAUSED, OLD])})
