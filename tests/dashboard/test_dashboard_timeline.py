@@ -58,10 +58,16 @@ ACTS = [{"at": at(0), "what": "dispatched", "by": "operator:bob"}]
 
 
 def show(
-    page: Page, dashboard: str, records: list[Any], acts: Any = ACTS, **fields: Any
+    page: Page,
+    dashboard: str,
+    records: list[Any],
+    acts: Any = ACTS,
+    again: Any = "1",
+    **fields: Any,
 ) -> Locator:
-    """Open the page of a job with this timeline, and return the table."""
-    answer(page, PATH, {**JOB, **fields}, Retry_After="1")
+    """Open the page of a job with this timeline, and return the table. The page reads the job again
+    after that many seconds."""
+    answer(page, PATH, {**JOB, **fields}, Retry_After=again)
     timeline = {"records": records, "acts": acts, "gaps": [], "complete": True}
     answer(page, f"{PATH}/timeline", timeline)
     page.goto(f"{dashboard}#/job/{JOB['id']}")
@@ -200,6 +206,30 @@ def test_a_timeline_grows_while_the_job_runs(page: Page, dashboard: str) -> None
     expect(row).to_contain_text(re.compile(r"\d s so far"))
     page.clock.run_for(120_000)
     expect(row).to_contain_text("2 min")
+
+
+@pytest.mark.parametrize(
+    ("records", "buttons"),
+    [(RECORDS, ["Attempt 1", "Show all", "more)"]), (RECORDS[-3:], [])],
+)
+def test_a_timeline_of_a_thousand_rows_is_not_drawn_every_second(
+    page: Page, dashboard: str, records: list[Any], buttons: list[str]
+) -> None:
+    page.clock.install(time=at(DAYS + 60))
+    running = {"status": "running", "error": None, "finished_at": None}
+    table = show(page, dashboard, records, again="3600", **running)
+    for each in buttons:
+        page.get_by_role("button", name=each).click(timeout=9000)
+    page.wait_for_load_state("networkidle")
+    table.evaluate(
+        """(table) => {
+          window.changes = 0;
+          const all = { childList: true, characterData: true, attributes: true, subtree: true };
+          new MutationObserver((found) => { window.changes += found.length; }).observe(table, all);
+        }"""
+    )
+    page.clock.run_for(30_000)
+    assert (page.evaluate("window.changes") == 0) is (len(records) > 1000)
 
 
 PAUSED = {"kind": "queue", "name": "imports", "key": None}
