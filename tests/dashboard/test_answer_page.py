@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api_server import ApiServer
-from dashboard_pages import serious
+from dashboard_pages import looks
 from job_runners import Client
 from job_runners.settings import forget
 from sample_work import script
@@ -44,7 +44,7 @@ def test_a_person_answers_with_a_click(
         expect(page).to_have_title('Refund <b>order 7</b>? \u00b7 Acme "Support"')
         expect(page.locator(".team")).to_have_text('Acme "Support"')
         expect(page.get_by_text("The parcel never arrived.")).to_be_visible()
-        assert serious(page) == []
+        assert looks(page) == []
         expect(page.get_by_role("button")).to_have_text(["approve", "reject"])
         job("waiting")
         page.get_by_role("button", name="approve").click()

@@ -1,13 +1,11 @@
 """The dashboard in a browser, on the local AWS: finding a job, and why it failed."""
 
 import uuid
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from browser import Complaints, opened, row
-from dashboard_pages import serious
+from browser import Complaints, row
 from following import follow
 from local_stack import Local
 
@@ -159,38 +157,3 @@ def test_addresses_that_lead_nowhere_say_so(
     expect(page.get_by_role("heading", name="Job not found")).to_be_visible()
     page.goto(f"{dashboard}#/elsewhere")
     expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
-
-
-# --- how it looks and reads --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_no_page_has_a_serious_finding_of_axe(
-    browser: Browser,
-    complaints: Complaints,
-    dashboard: str,
-    organization: str,
-    failed: str,
-    scheme: Any,
-    width: int,
-) -> None:
-    size = {"width": width, "height": 800}
-    with opened(browser, complaints, color_scheme=scheme, viewport=size) as page:
-        for address, shown in (
-            (f"#/?org={organization}", "import_contacts"),
-            (f"#/failed?org={organization}", "listed"),
-            (f"#/job/{failed}", "Timeline"),
-            (f"#/retry/{failed}", "Retry with this payload"),
-            (f"#/new?org={organization}", "Dispatch"),
-            ("#/queues", "default"),
-        ):
-            page.goto(dashboard + address)
-            expect(page.locator("main").get_by_text(shown).last).to_be_visible()
-            assert serious(page) == []
-            overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert page.evaluate(overflow) == 0, address
-        page.goto(f"{dashboard}#/job/{failed}")
-        page.get_by_role("button", name="Delete").click()
-        expect(page.get_by_role("dialog")).to_be_visible()
-        assert serious(page) == []

@@ -5,49 +5,15 @@ import uuid
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from browser import Complaints, opened, row
-from dashboard_pages import serious
+from browser import Complaints, row
 from faked_answers import JOB, answer
 from following import follow
+from job_answers import CHILDREN, EARLIER, LOG, PARENT
 from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
-
-PARENT = "b" * 32
-EARLIER = [
-    {"attempt": 3, "at": "2026-11-24T12:01:00Z", "kind": "Timeout", "message": "too slow"},
-    {"attempt": 1, "at": "2026-11-24T12:11:00Z", "kind": "Refused", "message": "the first"},
-    {"attempt": 2, "at": "2026-11-24T12:20:00Z", "kind": "Refused", "message": "the second"},
-]
-CHILDREN = {
-    "children": [
-        {"key": "import may.csv", "group": None, "id": "c" * 32, "job": {**JOB, "id": "c" * 32}},
-        {"key": "june.csv", "group": "import", "id": "d" * 32, "job": None},
-    ],
-    "cursor": None,
-}
-LINES = [
-    {
-        "level": "INFO",
-        "message": "claimed",
-        "invocation": 1,
-        "exception": None,
-        "more": {"wait_ms": "8"},
-    },
-    {
-        "level": "ERROR",
-        "message": "failed",
-        "invocation": 2,
-        "exception": "Traceback: x",
-        "more": {},
-    },
-]
-LOG = {
-    "lines": [{**each, "time": "2026-11-24T12:10:01.250Z", "attempt": 3} for each in LINES],
-    "complete": False,
-}
 
 
 @pytest.fixture(scope="module")
@@ -426,26 +392,3 @@ def test_one_that_is_run_again_and_meets_another_as_the_same_work_says_so(
     page.get_by_role("dialog").get_by_role("button", name="Run again").click()
     words = "Job bbbbbbbb does the same work, and takes this payload and time"
     expect(page.get_by_role("status").first).to_have_text(words)
-
-
-# --- how it looks and reads -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_a_job_with_everything_has_no_serious_finding_of_axe(
-    browser: Browser, complaints: Complaints, dashboard: str, scheme: Any, width: int
-) -> None:
-    size = {"width": width, "height": 800}
-    everything = {"earlier_errors": EARLIER, "parent_id": PARENT, "result": {"rows": 3}}
-    with opened(browser, complaints, color_scheme=scheme, viewport=size) as page:
-        shown(page, dashboard, **everything)
-        answer(page, f"/jobs/{JOB['id']}/children", CHILDREN)
-        answer(page, f"/jobs/{JOB['id']}/logs", LOG)
-        page.reload()
-        expect(page.get_by_role("region", name="Children")).to_be_visible()
-        page.get_by_role("button", name="Show lines").click()
-        expect(page.get_by_text("Attempt 3, invocation 2")).to_be_visible()
-        assert serious(page) == []
-        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert page.evaluate(overflow) == 0

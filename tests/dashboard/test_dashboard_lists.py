@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser import row
-from dashboard_pages import serious
 from faked_answers import JOB, answer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
@@ -71,7 +70,6 @@ def test_selected_jobs_are_canceled_after_a_question(page: Page, dashboard: str)
     bar = page.get_by_role("region", name="Selected jobs")
     expect(bar).to_contain_text("4 jobs selected")
     expect(bar.get_by_role("button", name="Retry 1")).to_be_enabled()
-    assert serious(page) == []
     page.clock.run_for(4000)  # the list is read again, and the selection stays
     expect(page.get_by_label("Select count_words, dddddddd")).to_be_checked()
     bar.get_by_role("button", name="Cancel 2").click()

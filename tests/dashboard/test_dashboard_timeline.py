@@ -5,56 +5,14 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from browser import Complaints, opened
-from dashboard_pages import serious
 from faked_answers import JOB, answer
+from job_answers import ACTS, DAYS, RECORDS, at, invocation, record
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
 
 PATH = f"/jobs/{JOB['id']}"
-NOTHING = dict.fromkeys(
-    ("name", "claim", "attempt", "run", "ready_at", "until", "ended_at", "outcome", "error", "by")
-) | {"id": None}
-
-
-def at(second: float) -> str:
-    """Return the time so long after the job was created."""
-    minutes, rest = divmod(second, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    days, hours = divmod(hours + 12, 24)
-    return f"2026-11-{24 + days}T{hours:02}:{minutes:02}:{rest:06.3f}Z"
-
-
-def invocation(claim: int, attempt: int, began: float, ended: float | None, **more: Any) -> Any:
-    """Return an invocation that waited 0.4 s for a worker."""
-    times = {"ready_at": at(began - 0.4), "began_at": at(began), "ended_at": ended and at(ended)}
-    run = {"kind": "invocation", "claim": claim, "attempt": attempt, "run": 1}
-    return NOTHING | run | times | more
-
-
-def record(kind: str, name: str, claim: int, began: float, ended: float | None, **more: Any) -> Any:
-    """Return a record that began in an invocation."""
-    times = {"began_at": at(began), "ended_at": None if ended is None else at(ended)}
-    outcome = None if ended is None else "done"
-    return NOTHING | {"kind": kind, "name": name, "claim": claim, "outcome": outcome} | times | more
-
-
-DAYS = 3 * 86_400
-RECORDS = [
-    invocation(1, 1, 2, 6, outcome="waited"),
-    record("step", "fetch", 1, 2, 3.2),
-    *(
-        record("step", f"print {each}", 1, 3.2 + each / 400, 3.2 + each / 400)
-        for each in range(998)
-    ),
-    record("signal", "approval", 1, 6, DAYS, outcome="answered", by="operator:ada"),
-    invocation(2, 1, DAYS + 1, DAYS + 2, outcome="failed", error="ConnectionError", name="charge"),
-    invocation(3, 2, DAYS + 9, None),
-    record("step", "charge", 3, DAYS + 9, DAYS + 10),
-]
-ACTS = [{"at": at(0), "what": "dispatched", "by": "operator:bob"}]
 
 
 def show(
@@ -125,7 +83,7 @@ def test_a_bar_has_the_width_of_its_time_and_waits_have_none(page: Page, dashboa
     expect(row_of(table, "signal approval").locator("svg")).to_have_count(0)
 
 
-def test_it_is_used_with_the_keyboard_and_axe_finds_nothing(page: Page, dashboard: str) -> None:
+def test_it_is_used_with_the_keyboard(page: Page, dashboard: str) -> None:
     table = show(page, dashboard, RECORDS)
     button = table.get_by_role("button", name="Attempt 1")
     expect(button).to_have_attribute("aria-expanded", "false")
@@ -135,7 +93,6 @@ def test_it_is_used_with_the_keyboard_and_axe_finds_nothing(page: Page, dashboar
     expect(button).to_be_focused()
     page.keyboard.press("Tab")
     expect(table.get_by_role("button", name="Show all")).to_be_focused()
-    assert serious(page) == []
     page.keyboard.press("Enter")
     expect(table.get_by_role("rowheader", name="step print 0", exact=True)).to_be_focused()
     page.keyboard.press("Tab")
@@ -146,21 +103,15 @@ def test_it_is_used_with_the_keyboard_and_axe_finds_nothing(page: Page, dashboar
     page.keyboard.press("Enter")
     expect(more).to_have_count(0)
     expect(table.locator("th:focus")).to_have_text("step print 197")
-    assert serious(page) == []
     assert table.locator("svg").count() == table.locator("[aria-hidden=true] svg").count()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_readable_on_a_phone(
-    browser: Browser, dashboard: str, complaints: Complaints, scheme: Any
-) -> None:
-    size: Any = {"width": 390, "height": 800}
-    with opened(browser, complaints, viewport=size, color_scheme=scheme) as page:
-        table = show(page, dashboard, RECORDS)
-        table.get_by_role("button", name="Attempt 1").click()
-        assert cells(table, "signal approval") == ["2 d 23 h", "answered by operator:ada"]
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert serious(page) == []
+def test_it_is_readable_on_a_phone(page: Page, dashboard: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    table = show(page, dashboard, RECORDS)
+    table.get_by_role("button", name="Attempt 1").click()
+    assert cells(table, "signal approval") == ["2 d 23 h", "answered by operator:ada"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_thousand_steps_are_folded_and_shown_without_a_stall(page: Page, dashboard: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from dashboard_pages import serious
+from dashboard_pages import findings
 from supervised import Run
 
 pytestmark = [
@@ -87,7 +87,7 @@ def test_the_page_tells_it_right(supervised: Run, lived: str, page: Page) -> Non
     )
     row: Any = table.get_by_role("row").filter(has_text="Attempt 3")
     expect(row).to_contain_text("failed: DoNotRetry in step deliver")
-    assert serious(page) == []
+    assert findings(page) == []
     if folder := os.environ.get("SCREENSHOTS"):
         page.set_viewport_size({"width": 1200, "height": 1100})
         page.screenshot(path=f"{folder}/timeline.png")

@@ -25,7 +25,7 @@ const LAST_LINES_SECONDS = 6; // after its end, because lines may arrive late
 
 export function jobView(root, { rest: [id] }) {
   document.title = "Job · Job Runners";
-  const body = h("div", {}, h("p", { class: "quiet loading" }, "Loading"));
+  const body = h("div", {}, h("h1", {}, "Job"), h("p", { class: "quiet loading" }, "Loading"));
   const live = new Live(read);
   const whole = new Set(); // names of the boxes with full text
   let job = null;

@@ -9,6 +9,7 @@ import { PayloadForm } from "./payload_form.js";
 
 export function retryView(root, { rest: [id] }) {
   document.title = "Edit and retry · Job Runners";
+  const title = h("h1", {}, "Edit and retry");
   const body = h("div", {}, h("p", { class: "quiet loading" }, "Loading"));
   let job = null;
   let form = null;
@@ -21,6 +22,7 @@ export function retryView(root, { rest: [id] }) {
       job = data;
       const type = types.find((each) => each.name === job.job_type);
       form = new PayloadForm(type?.payload_schema ?? {}, job.payload ?? {});
+      title.textContent = `Edit and retry ${job.job_type}`;
       body.replaceChildren(page(job, form));
     } catch (problem) {
       if (problem.status === undefined || problem.status === 401) throw problem;
@@ -39,7 +41,7 @@ export function retryView(root, { rest: [id] }) {
   }
 
   fill(root, h("div", { class: "head" },
-    h("a", { class: "back", href: `#/job/${id}` }, "Back to the job")), body);
+    h("a", { class: "back", href: `#/job/${id}` }, "Back to the job")), title, body);
   draw().catch((problem) => {
     if (problem.status === undefined) throw problem;
     document.dispatchEvent(new Event("token-wanted"));
@@ -56,7 +58,6 @@ export function retryView(root, { rest: [id] }) {
 
 function page(job, form) {
   return h("form", { class: "dispatch", "data-submit": "retry", novalidate: true },
-    h("h1", {}, `Edit and retry ${job.job_type}`),
     job.error && h("p", { class: "failure" }, h("b", {}, job.error.kind), ` ${job.error.message}`),
     h("p", { class: "quiet" },
       "With a new payload the job starts over, without its last checkpoint."),
