@@ -116,12 +116,9 @@ def test_a_mistake_is_shown_with_its_line_and_the_old_code_stays(project: Path) 
             save(project, GREET.format(version="good") + wrong)
             # A log line may tell it before the run has decided what stays active.
             until(partial(shows, run, f"{told}(?s:.)*The previous code stays active"), 30)
-            said = run.command("list").stderr
-            assert re.search(f"The saved code is not active: .*{told}", said), said
             assert run.result("greet") == "good"
         save(project, GREET.format(version="fixed"))
         wait_for_version(run, "fixed")
-        assert "not active" not in run.command("list").stderr
 
 
 def test_an_import_that_never_returns_is_shown_with_its_line_and_another_save_replaces_it(
@@ -150,7 +147,6 @@ def test_a_new_package_is_loaded_and_a_template_asks_for_a_new_start(project: Pa
         assert run.result("other") == "more"
         (project / "own.template.yaml").write_text("Resources: {}\n")
         until(lambda: "own.template.yaml has changed. To apply this, press Ctrl-C" in run.shown, 30)
-        assert "own.template.yaml has changed" in run.command("list").stderr
 
 
 # --- starts that fail -------------------------------------------------------------------------
