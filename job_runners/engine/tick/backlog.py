@@ -214,9 +214,9 @@ def _later_ids(start: int, now: int) -> Iterator[str]:
     """Yield ids of rows that are due at `start` or later, from several places.
 
     The due times of such rows come in clusters: a job that the timer has deferred is due at its
-    start deadline, a day after its dispatch if the job doesn't set another time. Places at equal
-    distances could all meet the first rows of one cluster. So each place depends on the rows that
-    were read before: it is the middle of the widest gap between them.
+    start deadline, which is a day after its dispatch unless its definition sets `start_within`.
+    Places at equal distances could all meet the first rows of one cluster. So each place depends on
+    the rows that were read before: it is the middle of the widest gap between them.
     """
     queued, resent = due_shards(Lane.QUEUED), due_shards(Lane.RESENT)
     # The rows that have just become due: without them, the sample could lack a burst of new jobs.
